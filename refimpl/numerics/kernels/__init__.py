@@ -1,0 +1,1 @@
+"""Every Numba kernel, one self-contained file a family; kernels never call kernels of another file."""

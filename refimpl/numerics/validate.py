@@ -1,0 +1,137 @@
+"""Argument checks, made once at the public call and never in kernels.
+
+Every failure is a ``ValueError`` in one form: the argument's name, what was expected, what came.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+Array = np.ndarray
+
+
+def fail(name: str, expected: str, got: Any) -> NoReturn:
+    """Raise the one kind of ``ValueError`` of this package."""
+    raise ValueError(f"{name}: expected {expected}, got {got}")
+
+
+def describe(value: Any) -> str:
+    """Shape and dtype of an array, else a short repr: what an error message says was given."""
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape} and dtype {value.dtype}"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def real_array(name: str, value: Any, ndim: int | None = None, shape: Sequence[int | None] | None = None) -> Array:
+    """A floating-point array; float32, float64 and longdouble stay what they are, integers become float64.
+
+    Parameters
+    ----------
+    ndim : the number of axes, if it is fixed.
+    shape : the shape, with None for an axis of any length.
+
+    Raises
+    ------
+    ValueError : complex, boolean, object or text values; a wrong number of axes or shape.
+    """
+    try:
+        array = np.asarray(value)
+    except ValueError:  # ragged nested sequences
+        fail(name, "an array of real numbers", describe(value))
+    if array.dtype.kind in "iu":
+        array = array.astype(np.float64)
+    if array.dtype.kind != "f" or array.dtype.itemsize < 4:
+        fail(name, "real numbers of dtype float32, float64 or longdouble", describe(array))
+    if ndim is not None and array.ndim != ndim:
+        fail(name, f"{ndim} axes", describe(array))
+    if shape is not None and not _fits(array.shape, shape):
+        fail(name, f"shape {_pattern(shape)}", describe(array))
+    return array
+
+
+def _fits(actual: tuple[int, ...], wanted: Sequence[int | None]) -> bool:
+    return len(actual) == len(wanted) and all(w is None or a == w for a, w in zip(actual, wanted))
+
+
+def _pattern(shape: Sequence[int | None]) -> str:
+    return "(" + ", ".join("any" if n is None else str(n) for n in shape) + ("," if len(shape) == 1 else "") + ")"
+
+
+def same_shape(name: str, array: Array, other_name: str, other: Array) -> None:
+    """Raise unless two arrays have one shape."""
+    if array.shape != other.shape:
+        fail(name, f"the shape {other.shape} of {other_name}", f"shape {array.shape}")
+
+
+def nonempty(name: str, array: Array) -> None:
+    """Raise when an array has no entries."""
+    if array.size == 0:
+        fail(name, "at least one entry", describe(array))
+
+
+def real(name: str, value: Any) -> float:
+    """A finite real number as a Python float (booleans, text and arrays are refused)."""
+    number = _number(name, value, "a finite real number")
+    if not np.isfinite(number):
+        fail(name, "a finite real number", describe(value))
+    return number
+
+
+def positive(name: str, value: Any) -> float:
+    """A finite number > 0."""
+    number = _number(name, value, "a finite number > 0")
+    if not (number > 0 and np.isfinite(number)):
+        fail(name, "a finite number > 0", describe(value))
+    return number
+
+
+def nonnegative(name: str, value: Any) -> float:
+    """A finite number >= 0."""
+    number = _number(name, value, "a finite number >= 0")
+    if not (number >= 0 and np.isfinite(number)):
+        fail(name, "a finite number >= 0", describe(value))
+    return number
+
+
+def within(name: str, value: Any, low: float, high: float) -> float:
+    """A number in the closed interval [low, high]."""
+    number = _number(name, value, f"a number in [{low}, {high}]")
+    if not low <= number <= high:
+        fail(name, f"a number in [{low}, {high}]", describe(value))
+    return number
+
+
+def _number(name: str, value: Any, expected: str) -> float:
+    scalar = value.item() if isinstance(value, (np.ndarray, np.generic)) and np.ndim(value) == 0 else value
+    if isinstance(scalar, bool) or not isinstance(scalar, (int, float, np.floating)):
+        fail(name, expected, describe(value))
+    return float(scalar)
+
+
+def integer(name: str, value: Any, low: int | None = None, high: int | None = None) -> int:
+    """An integer (NumPy's too, no booleans) with optional closed bounds."""
+    bounds = f" >= {low}" if high is None and low is not None else "" if low is None else f" in [{low}, {high}]"
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        fail(name, f"an integer{bounds}", describe(value))
+    if (low is not None and value < low) or (high is not None and value > high):
+        fail(name, f"an integer{bounds}", describe(value))
+    return int(value)
+
+
+def choice(name: str, value: Any, options: Collection[Any]) -> Any:
+    """One of a few named options."""
+    if not any(value is option or (type(value) is type(option) and value == option) for option in options):
+        fail(name, "one of " + ", ".join(map(repr, options)), describe(value))
+    return value
+
+
+def labels(name: str, value: Any, batch: int, classes: int) -> Array:
+    """Class labels: ``batch`` integers in 0 ... classes - 1, as an int64 array."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "iu" or array.shape != (batch,):
+        fail(name, f"{batch} integer labels", describe(array))
+    if array.size and not (array.min() >= 0 and array.max() < classes):
+        fail(name, f"labels in 0 ... {classes - 1}", f"values from {array.min()} to {array.max()}")
+    return array.astype(np.int64)
