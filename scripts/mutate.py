@@ -74,7 +74,7 @@ class Mutant:
 
 def variants(node: ast.AST) -> Iterator[ast.AST]:
     """The changed forms of one node."""
-    if (isinstance(node, (ast.BinOp, ast.BoolOp)) and type(node.op) in SWAPS) or (isinstance(node, ast.AugAssign) and type(node.op) in SWAPS):
+    if isinstance(node, (ast.BinOp, ast.BoolOp, ast.AugAssign)) and type(node.op) in SWAPS:
         yield _with(node, op=SWAPS[type(node.op)]())
     elif isinstance(node, ast.Compare) and type(node.ops[0]) in SWAPS:
         yield _with(node, ops=[SWAPS[type(node.ops[0])](), *node.ops[1:]])
