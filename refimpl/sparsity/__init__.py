@@ -1,0 +1,41 @@
+"""Section 4.3: sparse training by Bregman iterations.
+
+======  ==========================================================
+theta   the parameters, one vector
+J       a regularizer; J_delta = J + 1/(2 delta) |.|^2 (4.17)
+p       a subgradient of J at theta
+v       a subgradient of J_delta at theta, v = theta/delta + p
+m, s    moments of the gradient
+tau     step size
+delta   elastic net parameter
+lam     strength of J
+beta    momentum
+r       density of a Bernoulli mask
+======  ==========================================================
+"""
+
+from refimpl.sparsity.blocks import Blocks
+from refimpl.sparsity.bregman import bregman_distance, symmetric_bregman_distance
+from refimpl.sparsity.groups import L2, GroupL2, SparseGroup
+from refimpl.sparsity.optimizers import AdaBreg, GradientDescent, LinBreg, ProximalGradient
+from refimpl.sparsity.regularizers import L1, Box, ElasticNet, Nonnegative, Regularizer, SquaredL2, Zero
+
+__all__ = [
+    "L1",
+    "L2",
+    "AdaBreg",
+    "Blocks",
+    "Box",
+    "ElasticNet",
+    "GradientDescent",
+    "GroupL2",
+    "LinBreg",
+    "Nonnegative",
+    "ProximalGradient",
+    "Regularizer",
+    "SparseGroup",
+    "SquaredL2",
+    "Zero",
+    "bregman_distance",
+    "symmetric_bregman_distance",
+]

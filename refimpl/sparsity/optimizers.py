@@ -1,0 +1,204 @@
+"""Optimizers on one vector theta: gradient descent, (4.6), LinBreg (4.21), momentum (4.22), AdaBreg (Section 4.3.3).
+
+An optimizer is a value; ``init(theta)`` makes a state, ``step(state, gradient)`` returns the next one and leaves
+the old one alone; with ``inplace=True`` it writes into the arrays of the old one, with the same bits.
+``step=`` replaces the step size tau for one call, for schedules.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+
+from refimpl.numerics import validate
+from refimpl.sparsity.regularizers import Array, Regularizer
+
+State = TypeVar("State", bound=tuple)
+
+
+class Plain(NamedTuple):
+    """The state of a method without memory."""
+
+    theta: Array
+
+
+class Bregman(NamedTuple):
+    """theta = prox_{delta J}(delta v), the subgradient v of J_delta at theta, the momentum m (None: no momentum)."""
+
+    theta: Array
+    v: Array
+    m: Array | None
+
+
+class Adam(NamedTuple):
+    """theta and v as in `Bregman`; the moments m and s of the gradient; the number k of steps made."""
+
+    theta: Array
+    v: Array
+    m: Array
+    s: Array
+    k: int
+
+
+class Optimizer(ABC, Generic[State]):
+    """What every optimizer shares: the checks of the arguments, pure and in-place steps."""
+
+    tau: float
+
+    def _set(self, **values: Any) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def init(self, theta: Array) -> State:
+        """The state at the start theta, which is copied."""
+        return self._init(np.array(validate.real_array("theta", theta), order="C"))
+
+    def step(self, state: State, gradient: Array, step: float | None = None, inplace: bool = False) -> State:
+        """The next state.
+
+        Parameters
+        ----------
+        gradient : of the shape of theta; it is read in the dtype of theta.
+        step : the step size tau of this step alone.
+        inplace : write into the arrays of ``state``; the result has the same bits.
+
+        Raises
+        ------
+        ValueError : another shape, or a step size that is not positive.
+        """
+        theta = state[0]
+        g = validate.real_array("gradient", gradient, shape=theta.shape)
+        g = np.ascontiguousarray(g, theta.dtype).reshape(theta.shape)
+        tau = self.tau if step is None else validate.positive("step", step)
+        out = state if inplace else type(state)(*(np.empty_like(x) if isinstance(x, np.ndarray) else x for x in state))
+        return self._step(state, g, tau, out)
+
+    @abstractmethod
+    def _init(self, theta: Array) -> State:
+        """The state at theta."""
+
+    @abstractmethod
+    def _step(self, state: State, g: Array, tau: float, out: State) -> State:
+        """The next state, written into the arrays of ``out``, which may be those of ``state``."""
+
+
+@dataclass(frozen=True, init=False)
+class GradientDescent(Optimizer[Plain]):
+    """theta <- theta - tau g (Section 4.1.2); with a stochastic g this is SGD."""
+
+    tau: float
+
+    def __init__(self, step: float):
+        self._set(tau=validate.positive("step", step))
+
+    def _init(self, theta: Array) -> Plain:
+        return Plain(theta)
+
+    def _step(self, state: Plain, g: Array, tau: float, out: Plain) -> Plain:
+        np.subtract(state.theta, tau * g, out=out.theta)
+        return out
+
+
+@dataclass(frozen=True, init=False)
+class ProximalGradient(Optimizer[Plain]):
+    """theta <- prox_{tau J}(theta - tau g) (4.6): for J = lam |.|_1 the threshold is tau lam."""
+
+    J: Regularizer
+    tau: float
+
+    def __init__(self, J: Regularizer, step: float):
+        self._set(J=regularizer(J), tau=validate.positive("step", step))
+
+    def _init(self, theta: Array) -> Plain:
+        return Plain(theta)
+
+    def _step(self, state: Plain, g: Array, tau: float, out: Plain) -> Plain:
+        out.theta[...] = self.J.prox(state.theta - tau * g, tau)  # (4.6)
+        return out
+
+
+@dataclass(frozen=True, init=False)
+class LinBreg(Optimizer[Bregman]):
+    """Stochastic linearized Bregman iterations (4.21), with momentum beta > 0 those of (4.22).
+
+    v <- v - tau g (momentum: m <- beta m + (1 - beta) tau g, v <- v - m), then theta <- prox_{delta J}(delta v).
+    They start from v = theta/delta + p with p = J.subgradient(theta), so that v in dJ_delta(theta), and m = 0.
+    """
+
+    J: Regularizer
+    tau: float
+    delta: float = 1.0
+    momentum: float = 0.0
+
+    def __init__(self, J: Regularizer, step: float, delta: float = 1.0, momentum: float = 0.0):
+        if not 0 <= validate.real("momentum", momentum) < 1:
+            validate.fail("momentum", "a number in [0, 1)", momentum)
+        self._set(J=regularizer(J), tau=validate.positive("step", step))
+        self._set(delta=validate.positive("delta", delta), momentum=float(momentum))
+
+    def _init(self, theta: Array) -> Bregman:
+        m = np.zeros_like(theta) if self.momentum else None
+        return Bregman(theta, theta / self.delta + self.J.subgradient(theta), m)
+
+    def _step(self, state: Bregman, g: Array, tau: float, out: Bregman) -> Bregman:
+        if state.m is None or out.m is None:
+            np.subtract(state.v, tau * g, out=out.v)  # (4.21)
+        else:
+            rate = (1 - self.momentum) * tau
+            np.add(self.momentum * state.m, rate * g, out=out.m)  # (4.22)
+            np.subtract(state.v, out.m, out=out.v)
+        out.theta[...] = self.J.prox(self.delta * out.v, self.delta)  # (4.21)
+        return out
+
+
+@dataclass(frozen=True, init=False)
+class AdaBreg(Optimizer[Adam]):
+    """LinBreg with Adam's update of v (Section 4.3.3); eps is added outside the root.
+
+    m <- beta1 m + (1 - beta1) g, s <- beta2 s + (1 - beta2) g^2,
+    v <- v - tau/(1 - beta1^k) m / (sqrt(s)/sqrt(1 - beta2^k) + eps), then theta <- prox_{delta J}(delta v).
+    ``bias_correction=False`` leaves out the factor 1/(1 - beta1^k), as early published code did.
+    """
+
+    J: Regularizer
+    tau: float
+    delta: float = 1.0
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    bias_correction: bool = True
+
+    def __init__(
+        self,
+        J: Regularizer,
+        step: float,
+        delta: float = 1.0,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        bias_correction: bool = True,
+    ):
+        for beta in betas:
+            if not 0 <= validate.real("betas", beta) < 1:
+                validate.fail("betas", "two numbers in [0, 1)", betas)
+        self._set(J=regularizer(J), tau=validate.positive("step", step), delta=validate.positive("delta", delta))
+        self._set(betas=tuple(map(float, betas)), eps=validate.nonnegative("eps", eps))
+        self._set(bias_correction=validate.choice("bias_correction", bias_correction, (True, False)))
+
+    def _init(self, theta: Array) -> Adam:
+        v = theta / self.delta + self.J.subgradient(theta)
+        return Adam(theta, v, np.zeros_like(theta), np.zeros_like(theta), 0)
+
+    def _step(self, state: Adam, g: Array, tau: float, out: Adam) -> Adam:
+        (b1, b2), k = self.betas, state.k + 1
+        rate = tau / (1 - b1**k) if self.bias_correction else tau
+        np.add(b1 * state.m, (1 - b1) * g, out=out.m)
+        np.add(b2 * state.s, (1 - b2) * (g * g), out=out.s)
+        np.subtract(state.v, rate * (out.m / (np.sqrt(out.s) / sqrt(1 - b2**k) + self.eps)), out=out.v)
+        out.theta[...] = self.J.prox(self.delta * out.v, self.delta)
+        return out._replace(k=k)
+
+
+def regularizer(J: Any) -> Regularizer:
+    """J itself, if it is a Regularizer."""
+    return J if isinstance(J, Regularizer) else validate.fail("J", "a Regularizer", validate.describe(J))
