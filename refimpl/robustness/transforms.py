@@ -1,0 +1,148 @@
+"""Transforms T(x, delta) of images and attacks through them: translation, rotation, change of basis (Section 4.2).
+
+Images are batches (B, ..., N, M): the last two axes are the grid. T(x, 0) = x for each of them.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from scipy import fft, ndimage
+
+from refimpl.numerics import validate
+from refimpl.robustness.attacks import CROSS_ENTROPY, Attack, Model, _Best, _inputs, _problem, input_gradient, pgd
+from refimpl.robustness.norms import norm
+from refimpl.robustness.projections import Box, project_box
+from refimpl.setting.network import Pullback
+
+Array = np.ndarray
+Transform = Callable[[Array, Any], Array]
+
+
+def _images(x: Array) -> Array:
+    x = validate.real_array("x", x)
+    if x.ndim < 3:
+        validate.fail("x", "images (B, ..., N, M)", validate.describe(x))
+    return x
+
+
+def addition(x: Array, delta: Array) -> Array:
+    """T(x, delta) = x + delta."""
+    return validate.real_array("x", x) + validate.real_array("delta", delta)
+
+
+def translation(x: Array, shift: Sequence[int], boundary: Literal["periodic", "zero"] = "periodic") -> Array:
+    """T(x, (s, t))_{ij} = x_{i-s, j-t} for whole pixels; beyond the edge the image repeats or is zero."""
+    x = _images(x)
+    s, t = (validate.integer("shift", k) for k in shift)
+    validate.choice("boundary", boundary, ("periodic", "zero"))
+    moved = np.roll(x, (s, t), axis=(-2, -1))
+    if boundary == "periodic":
+        return moved
+    rows, columns = np.arange(x.shape[-2]) - s, np.arange(x.shape[-1]) - t  # where each pixel comes from
+    inside = ((rows >= 0) & (rows < len(rows)))[:, None] & ((columns >= 0) & (columns < len(columns)))
+    return np.where(inside, moved, np.zeros_like(moved))
+
+
+def rotation(x: Array, angle: float) -> Array:
+    """Rotate the grid about its centre by an angle in radians, from the first grid axis towards the second.
+
+    Bilinear interpolation of the zero-extended image; angle = 0 is the identity, a multiple of pi/2 on a
+    square grid a permutation of pixels (up to rounding of the angle).
+    """
+    x, angle = _images(x), validate.real("angle", angle)
+    c, s = np.cos(angle), np.sin(angle)
+    turn = np.array([[c, s], [-s, c]])  # output position -> input position
+    centre = (np.array(x.shape[-2:]) - 1) / 2
+    matrix, offset = np.eye(x.ndim), np.zeros(x.ndim)
+    matrix[-2:, -2:], offset[-2:] = turn, centre - turn @ centre
+    return ndimage.affine_transform(x, matrix, offset, order=1, mode="grid-constant")
+
+
+def change_of_basis(x: Array, coefficients: Array) -> Array:
+    """T(x, delta) = B^T (B x + delta) for the orthonormal discrete cosine basis B of the grid."""
+    return to_pixels(to_cosines(x) + validate.real_array("coefficients", coefficients))
+
+
+def to_cosines(x: Array) -> Array:
+    """B x: the orthonormal DCT-II coefficients on the last two axes."""
+    return fft.dctn(_images(x), axes=(-2, -1), norm="ortho")
+
+
+def to_pixels(coefficients: Array) -> Array:
+    """B^T c: the image with these coefficients; inverse and adjoint of `to_cosines`."""
+    return fft.idctn(_images(coefficients), axes=(-2, -1), norm="ortho")
+
+
+class _InCosines(NamedTuple):
+    """delta -> f_theta(x + B^T (mask delta)), with the pull-back that `pgd` asks for."""
+
+    network: Model
+    x: Array
+    mask: Array
+
+    def image(self, delta: Array) -> Array:
+        return self.x[: len(delta)] + to_pixels(self.mask * delta)
+
+    def __call__(self, theta: Array, delta: Array) -> Array:
+        return self.network(theta, self.image(delta))
+
+    def vjp(self, theta: Array, delta: Array) -> tuple[Array, Pullback]:
+        """d delta = mask B dx, since B is orthonormal."""
+        y, pullback = self.network.vjp(theta, self.image(delta))
+        return y, lambda dy, need: (self.mask * to_cosines(input_gradient(pullback, dy)), None)
+
+
+def cosine_attack(
+    network: Model,
+    theta: Array,
+    x: Array,
+    labels: Array,
+    eps: float,
+    mask: Array,
+    box: Box = (0.0, 1.0),
+    **options: Any,
+) -> Attack:
+    """PGD on the DCT coefficients chosen by ``mask`` (N, M): delta = 0 elsewhere, ||delta||_2 <= eps.
+
+    The basis is orthonormal, so the budget is the same in pixels. The found images are clipped to the box at
+    the end, which never enlarges ||x - clean||_2 but may leave the subspace; success is judged after it.
+
+    Raises
+    ------
+    ValueError : as `pgd`; a mask that is not (N, M) of zeros and ones.
+    """
+    x, mask = _images(_inputs(x, box)), np.asarray(mask)
+    if mask.shape != x.shape[-2:] or not np.isin(mask, (0, 1)).all():
+        validate.fail("mask", f"zeros and ones of shape {x.shape[-2:]}", validate.describe(mask))
+    inner = _InCosines(network, x, mask.astype(x.dtype))
+    found = pgd(inner, theta, np.zeros_like(x), labels, eps, box=None, **options)
+    end = project_box(inner.image(found.x), box)
+    problem = _problem(network, theta, x, labels, options.get("targeted"), options.get("loss", CROSS_ENTROPY))
+    return Attack(end, problem.score(end)[0], norm(end - x, 2), found.losses)
+
+
+def grid_attack(
+    network: Model,
+    theta: Array,
+    x: Array,
+    labels: Array,
+    transform: Transform,
+    deltas: Sequence[Any],
+    box: Box = (0.0, 1.0),
+) -> Attack:
+    """The worst of T(x, delta) over a finite list of delta (angles of `rotation`, shifts of `translation`).
+
+    Returns
+    -------
+    Attack : losses (number of deltas, 1, B); norms in l_2.
+    """
+    x = _inputs(x, box)
+    problem = _problem(network, theta, x, labels, None, CROSS_ENTROPY)
+    best, losses = _Best(x, *problem.score(x)), []
+    for delta in deltas:
+        at = project_box(transform(x, delta), box)
+        success, values = problem.score(at)
+        best.update(at, success, values)
+        losses.append(values)
+    return Attack(best.x, best.success, norm(best.x - x, 2), np.array(losses)[:, None])
