@@ -8,13 +8,15 @@ import os
 from collections.abc import Callable
 from typing import TypeVar
 
+import numpy as np
+
 Function = TypeVar("Function", bound=Callable)
 
 ENABLED = os.environ.get("REFIMPL_JIT", "1") != "0"
 
 
 def kernel(function: Function) -> Function:
-    """Compile a function with Numba on its first call (``cache=True``, ``error_model="numpy"``).
+    """Compile a function with Numba on its first call (cached on disk, NumPy's division, the GIL released).
 
     No explicit signatures (they would compile at import) and no fastmath: NaN and infinities
     propagate through every kernel.
@@ -24,6 +26,13 @@ def kernel(function: Function) -> Function:
     import numba
 
     try:
-        return numba.njit(cache=True, error_model="numpy")(function)
+        return numba.njit(cache=True, error_model="numpy", nogil=True)(function)
     except RuntimeError:  # no writable place for the cache
-        return numba.njit(error_model="numpy")(function)
+        return numba.njit(error_model="numpy", nogil=True)(function)
+
+
+def body_for(function: Function, *arrays: np.ndarray) -> Function:
+    """The compiled kernel, or its plain Python body when an array has a dtype that Numba lacks (longdouble)."""
+    if all(array.dtype.itemsize <= 8 for array in arrays):
+        return function
+    return getattr(function, "py_func", function)

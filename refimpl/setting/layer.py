@@ -1,13 +1,17 @@
 """The contract of a layer: a value that maps (params, x) to y, with its pull-back directly below."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
+from refimpl.numerics import validate
+
 Array = np.ndarray
 Params = dict[str, Array]
 Need = Literal["both", "input", "parameters"]
+Gradients = tuple[Array | None, Params | None]  # (dx, dparams), each None where it was not asked for
 
 
 class Layer:
@@ -20,7 +24,8 @@ class Layer:
         <backward(dy), (v, w)> = <dy, D Phi(x, params)[v, w]>   for all directions v of x and w of params.
 
     ``need`` says which half of the gradient is wanted, so that attacks (input only) and training
-    (parameters only) do not pay for each other; the other half is then None.
+    (parameters only) do not pay for each other; the other half is then None (or, where a layer has no
+    parameters, an empty dictionary).
     """
 
     @property
@@ -36,30 +41,64 @@ class Layer:
         """(y, cache)."""
         raise TypeError(f"{type(self).__name__} defines no forward map")
 
-    def backward(self, params: Params, cache: Any, dy: Array, need: Need = "both") -> tuple[Array | None, Params | None]:
+    def backward(self, params: Params, cache: Any, dy: Array, need: Need = "both") -> Gradients:
         """(dx, dparams) = (D Phi)^T dy."""
         raise TypeError(f"{type(self).__name__} defines no backward map")
 
+    def statistics(self, cache: Any) -> Params:
+        """Name -> batch statistics that `forward` normalised by (batch normalisation; else nothing)."""
+        return {}
 
-def scoped(params: Params, prefix: str) -> Params:
+    def evaluation(self, statistics: Mapping[str, Array]) -> "Layer":
+        """This layer with its statistics fixed (batch normalisation; else the layer itself)."""
+        return self
+
+
+def scoped(params: Mapping[str, Array], prefix: str) -> Params:
     """The parameters below ``prefix.``, with that prefix removed."""
     start = len(prefix) + 1
     return {name[start:]: value for name, value in params.items() if name.startswith(prefix + ".")}
 
 
+def prefixed(prefix: str, values: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The inverse of `scoped`: every name gets ``prefix.`` in front."""
+    return {f"{prefix}.{name}": value for name, value in (values or {}).items()}
+
+
+def expect(layer: Layer, x: Array, *shape: int | None) -> None:
+    """Raise a ``ValueError`` that names the layer unless x has this shape (None: any length)."""
+    if x.ndim != len(shape) or any(n is not None and n != m for n, m in zip(shape, x.shape)):
+        wanted = ", ".join("any" if n is None else str(n) for n in shape)
+        validate.fail(f"x of {layer!r}", f"shape ({wanted})", f"shape {x.shape}")
+
+
+@dataclass(frozen=True)
 class Chain(Layer):
-    """Phi_L o ... o Phi_1: layers one after the other, parameters named ``index.name``."""
+    """Phi_L o ... o Phi_1: layers one after the other, parameters named ``index.name``.
+
+    Raises
+    ------
+    ValueError : something in ``layers`` is not a `Layer`.
+    """
 
     layers: Sequence[Layer]
+
+    def __post_init__(self) -> None:
+        if isinstance(self.layers, Layer) or not isinstance(self.layers, Sequence):
+            validate.fail("layers", "a sequence of layers", validate.describe(self.layers))
+        for i, layer in enumerate(self.layers):
+            if not isinstance(layer, Layer):
+                validate.fail(f"layers[{i}]", "a Layer", validate.describe(layer))
+        object.__setattr__(self, "layers", tuple(self.layers))
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Name -> shape of every parameter of every layer, first layer first."""
-        return {f"{i}.{name}": shape for i, layer in enumerate(self.layers) for name, shape in layer.shapes.items()}
+        return _merged(prefixed(str(i), layer.shapes) for i, layer in enumerate(self.layers))
 
     def init(self, rng: np.random.Generator) -> Params:
         """Random parameters of all layers."""
-        return {f"{i}.{name}": w for i, layer in enumerate(self.layers) for name, w in layer.init(rng).items()}
+        return _merged(prefixed(str(i), layer.init(rng)) for i, layer in enumerate(self.layers))
 
     def forward(self, params: Params, x: Array) -> tuple[Array, list[Any]]:
         """f_theta(x) = Phi_L(... Phi_1(x)) and the caches of all layers."""
@@ -69,19 +108,29 @@ class Chain(Layer):
             caches.append(cache)
         return x, caches
 
-    def backward(
-        self, params: Params, cache: list[Any], dy: Array, need: Need = "both"
-    ) -> tuple[Array | None, Params | None]:
+    def backward(self, params: Params, cache: list[Any], dy: Array, need: Need = "both") -> Gradients:
         """The chain rule, last layer first: dy <- (D Phi_l)^T dy. No input gradient below the first parameter."""
-        first = next((i for i, layer in enumerate(self.layers) if layer.shapes), len(self.layers))
-        dparams: Params = {}
-        dx: Array | None = dy
-        for i in reversed(range(len(self.layers))):
-            if need == "parameters" and i < first:
-                return None, dparams
-            wanted: Need = "parameters" if need == "parameters" and i == first else need
-            if need == "parameters" and i > first:
-                wanted = "both"
+        lowest = self._lowest() if need == "parameters" else 0
+        parts: list[dict[str, Any]] = []
+        dx: Any = dy
+        for i in reversed(range(lowest, len(self.layers))):
+            wanted = "both" if need == "parameters" and i > lowest else need
             dx, grads = self.layers[i].backward(scoped(params, str(i)), cache[i], dx, wanted)
-            dparams.update({f"{i}.{name}": g for name, g in (grads or {}).items()})
-        return (None if need == "parameters" else dx), (None if need == "input" else dparams)
+            parts.append(prefixed(str(i), grads))
+        return (None if need == "parameters" else dx), (None if need == "input" else _merged(parts))
+
+    def _lowest(self) -> int:
+        """The first layer with parameters."""
+        return next((i for i, layer in enumerate(self.layers) if layer.shapes), len(self.layers))
+
+    def statistics(self, cache: list[Any]) -> Params:
+        """The statistics of all layers, named like parameters."""
+        return _merged(prefixed(str(i), layer.statistics(c)) for i, (layer, c) in enumerate(zip(self.layers, cache)))
+
+    def evaluation(self, statistics: Mapping[str, Array]) -> "Chain":
+        """The same layers with their statistics fixed."""
+        return type(self)([layer.evaluation(scoped(statistics, str(i))) for i, layer in enumerate(self.layers)])
+
+
+def _merged(parts: Any) -> dict[str, Any]:
+    return {name: value for part in parts for name, value in part.items()}

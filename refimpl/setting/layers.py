@@ -1,11 +1,13 @@
-"""Layers with parameters: dense, the residual layer (4.2), flatten (Section 4.1.1)."""
+"""Dense layers, flatten, the residual layer (4.2) and residual blocks (Section 4.1.1)."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
 
 import numpy as np
 
-from refimpl.setting.layer import Array, Layer, Need, Params
+from refimpl.numerics import validate
+from refimpl.setting.initialization import he
+from refimpl.setting.layer import Array, Chain, Gradients, Layer, Need, Params, expect, prefixed, scoped
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,10 @@ class Dense(Layer):
     n_out: int
     bias: bool = True
 
+    def __post_init__(self) -> None:
+        validate.integer("n_in", self.n_in, low=1)
+        validate.integer("n_out", self.n_out, low=1)
+
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """weight (n_out, n_in), bias (n_out,)."""
@@ -26,15 +32,16 @@ class Dense(Layer):
 
     def init(self, rng: np.random.Generator) -> Params:
         """He initialisation: variance 2 / n_in; zero bias."""
-        weight = rng.normal(0.0, sqrt(2 / self.n_in), (self.n_out, self.n_in))
+        weight = he((self.n_out, self.n_in), rng=rng)
         return {"weight": weight} | ({"bias": np.zeros(self.n_out)} if self.bias else {})
 
     def forward(self, params: Params, x: Array) -> tuple[Array, Array]:
         """x W^T + b."""
+        expect(self, x, None, self.n_in)
         y = x @ params["weight"].T
         return (y + params["bias"] if self.bias else y), x
 
-    def backward(self, params: Params, x: Array, dy: Array, need: Need = "both") -> tuple[Array | None, Params | None]:
+    def backward(self, params: Params, x: Array, dy: Array, need: Need = "both") -> Gradients:
         """dx = dy W, dW = dy^T x, db = sum_b dy."""
         dx = dy @ params["weight"] if need != "parameters" else None
         if need == "input":
@@ -48,8 +55,87 @@ class Flatten(Layer):
 
     def forward(self, params: Params, x: Array) -> tuple[Array, tuple[int, ...]]:
         """One row a sample."""
-        return x.reshape(len(x), -1), x.shape
+        return x.reshape(len(x), int(np.prod(x.shape[1:]))), x.shape
 
     def backward(self, params: Params, shape: tuple[int, ...], dy: Array, need: Need = "both") -> tuple[Array, Params]:
         """The same numbers in their old shape."""
         return dy.reshape(shape), {}
+
+
+@dataclass(frozen=True)
+class Residual(Layer):
+    """Phi(z) = w S(z) + F(z), F the branch, S the shortcut, the identity unless given (4.2).
+
+    ``Residual([Dense(n, n), Tanh()])`` is Phi(w, W, b)(z) = w z + sigma(W z + b) with w = 1 fixed;
+    ``learn=True`` makes w a parameter that starts at ``w``.
+
+    Derivative: dPhi = dw S(z) + w dS + dF, hence dw = <S(z), dy>, and dy pulls back through F as it is,
+    through S times w; the two input gradients add up.
+
+    Parameters
+    ----------
+    branch, shortcut : layers, first one first; parameters "branch.0.weight", "shortcut.0.weight", "w".
+    """
+
+    branch: Sequence[Layer] | Chain
+    w: float = 1.0
+    learn: bool = False
+    shortcut: Sequence[Layer] | Chain = ()
+
+    def __post_init__(self) -> None:
+        validate.real("w", self.w)
+        object.__setattr__(self, "branch", _chain(self.branch))
+        object.__setattr__(self, "shortcut", _chain(self.shortcut))
+
+    @property
+    def _parts(self) -> dict[str, Chain]:
+        return {"branch": _chain(self.branch), "shortcut": _chain(self.shortcut)}
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Those of branch and shortcut; w () if learnt."""
+        named = [prefixed(name, chain.shapes) for name, chain in self._parts.items()]
+        return named[0] | named[1] | ({"w": ()} if self.learn else {})
+
+    def init(self, rng: np.random.Generator) -> Params:
+        """Branch and shortcut by their own rules."""
+        named = [prefixed(name, chain.init(rng)) for name, chain in self._parts.items()]
+        return named[0] | named[1] | ({"w": np.array(float(self.w))} if self.learn else {})
+
+    def forward(self, params: Params, x: Array) -> tuple[Array, tuple]:
+        """w S(z) + F(z)."""
+        outputs = [chain.forward(scoped(params, name), x) for name, chain in self._parts.items()]
+        (f, branch), (s, shortcut) = outputs
+        if f.shape != s.shape:
+            validate.fail(f"branch of {self!r}", f"the output shape {s.shape} of the shortcut", f"shape {f.shape}")
+        return self._weight(params) * s + f, (branch, shortcut, s)  # (4.2)
+
+    def backward(self, params: Params, cache: tuple, dy: Array, need: Need = "both") -> Gradients:
+        """dz = w S'^T dy + F'^T dy, dw = <S(z), dy>."""
+        cotangents = {"branch": dy, "shortcut": self._weight(params) * dy}
+        dx: Array | None = None
+        grads: Params = {}
+        for (name, chain), part in zip(self._parts.items(), cache):
+            d, g = chain.backward(scoped(params, name), part, cotangents[name], need)
+            dx = d if dx is None else dx + d
+            grads |= prefixed(name, g)
+        if self.learn and need != "input":
+            grads["w"] = np.sum(cache[2] * dy)
+        return dx, None if need == "input" else grads
+
+    def _weight(self, params: Params) -> Array | float:
+        return params["w"] if self.learn else self.w
+
+    def statistics(self, cache: tuple) -> Params:
+        """Those of branch and shortcut."""
+        named = [prefixed(name, chain.statistics(c)) for (name, chain), c in zip(self._parts.items(), cache)]
+        return named[0] | named[1]
+
+    def evaluation(self, statistics: Mapping[str, Array]) -> "Residual":
+        """Branch and shortcut with their statistics fixed."""
+        parts = {name: chain.evaluation(scoped(statistics, name)) for name, chain in self._parts.items()}
+        return Residual(parts["branch"], self.w, self.learn, parts["shortcut"])
+
+
+def _chain(layers: Sequence[Layer] | Chain) -> Chain:
+    return layers if isinstance(layers, Chain) else Chain(layers)

@@ -1,16 +1,18 @@
 """A neural network f_theta = Phi_L o ... o Phi_1 on ONE parameter vector theta (Section 4.1.1)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from math import prod
+from typing import Any
 
 import numpy as np
 
 from refimpl.numerics import validate
-from refimpl.setting.layer import Array, Chain, Layer, Need, Params
-
-Pullback = Callable[..., tuple[Array | None, Array | None]]
+from refimpl.setting.layer import Array, Chain, Need, Params
 
 
+@dataclass(frozen=True)
 class Network(Chain):
     """f_theta = Phi_L o ... o Phi_1, with all parameters in one vector theta in R^n.
 
@@ -26,21 +28,17 @@ class Network(Chain):
     >>> dx, dtheta = pullback(dy)
     """
 
-    def __init__(self, layers: Sequence[Layer]):
-        for i, layer in enumerate(layers):
-            if not isinstance(layer, Layer):
-                validate.fail(f"layers[{i}]", "a Layer", validate.describe(layer))
-        self.layers = tuple(layers)
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Name -> shape of every parameter, in the order in which theta stores them."""
+        return super().shapes
 
-    def __repr__(self) -> str:
-        return f"Network({list(self.layers)!r})"
-
-    @property
+    @cached_property
     def size(self) -> int:
         """n, the number of parameters."""
         return sum(prod(shape) for shape in self.shapes.values())
 
-    @property
+    @cached_property
     def slices(self) -> dict[str, slice]:
         """Name -> the slice of theta that holds this parameter."""
         ends = np.cumsum([0, *(prod(shape) for shape in self.shapes.values())])
@@ -51,43 +49,69 @@ class Network(Chain):
 
         Raises
         ------
-        ValueError : theta is not a contiguous vector of n real numbers.
+        ValueError : theta is not a vector of n real numbers.
         """
         theta = validate.real_array("theta", theta, shape=(self.size,))
-        shapes = self.shapes
-        return {name: theta[block].reshape(shapes[name]) for name, block in self.slices.items()}
+        return {name: theta[block].reshape(self.shapes[name]) for name, block in self.slices.items()}
 
-    def flatten(self, params: Params, dtype: np.dtype | type = np.float64) -> Array:
+    def flatten(self, params: Params, dtype: Any = np.float64) -> Array:
         """The vector theta of a dictionary of blocks: the inverse of `views`."""
-        return np.concatenate([np.ravel(params[name]) for name in self.shapes] or [np.zeros(0)]).astype(dtype)
+        theta = np.empty(self.size, dtype)
+        for name, block in self.slices.items():
+            theta[block] = np.ravel(params[name])
+        return theta
 
-    def init(self, rng: np.random.Generator | int | None = None, dtype: type = np.float64) -> Array:  # type: ignore[override]
+    def init(self, rng: np.random.Generator | int | None = None, dtype: Any = np.float64) -> Array:  # type: ignore[override]
         """A random theta: each layer's own rule, drawn from ``np.random.default_rng(rng)``."""
         return self.flatten(super().init(np.random.default_rng(rng)), dtype)
 
     def __call__(self, theta: Array, x: Array) -> Array:
         """f_theta(x) for a batch x."""
-        return self.forward(self.views(theta), self._input(x))[0]
+        return self.forward(self.views(theta), _batch(x))[0]
 
-    def vjp(self, theta: Array, x: Array) -> tuple[Array, Pullback]:
+    def vjp(self, theta: Array, x: Array) -> tuple[Array, "Pullback"]:
         """f_theta(x) and its pull-back ``pullback(dy, need="both") -> (dx, dtheta)``.
 
-        ``need="input"`` computes dx alone (dtheta is None), ``need="parameters"`` dtheta alone.
+        ``need="input"`` computes dx alone (dtheta is None), ``need="parameters"`` dtheta alone;
+        ``pullback.statistics`` holds the batch statistics of this pass.
         """
         params = self.views(theta)
-        y, caches = self.forward(params, self._input(x))
+        y, caches = self.forward(params, _batch(x))
+        return y, Pullback(self, params, caches, y.shape)
 
-        def pullback(dy: Array, need: Need = "both") -> tuple[Array | None, Array | None]:
-            validate.choice("need", need, ("both", "input", "parameters"))
-            dy = validate.real_array("dy", dy, shape=y.shape)
-            dx, dparams = self.backward(params, caches, dy, need)
-            return dx, None if dparams is None else self.flatten(dparams, theta.dtype)
+    def evaluation(self, statistics: Mapping[str, Array]) -> "Network":
+        """The network with every batch normalisation fixed at these statistics; theta stays the same.
 
-        return y, pullback
+        ``statistics`` come from ``pullback.statistics`` of one batch, or averaged by `running_statistics`.
+        """
+        return Network(super().evaluation(statistics).layers)
 
-    @staticmethod
-    def _input(x: Array) -> Array:
-        x = validate.real_array("x", x)
-        if x.ndim < 2:
-            validate.fail("x", "a batch: at least 2 axes, the first counts the samples", validate.describe(x))
-        return x
+
+@dataclass(frozen=True)
+class Pullback:
+    """(D f_theta(x))^T of one forward pass: dy -> (dx, dtheta)."""
+
+    network: Network
+    params: Params
+    caches: list[Any]
+    shape: tuple[int, ...]
+
+    def __call__(self, dy: Array, need: Need = "both") -> tuple[Array | None, Array | None]:
+        """(dx, dtheta); the half that ``need`` leaves out is None. May be called again, with another dy."""
+        validate.choice("need", need, ("both", "input", "parameters"))
+        dy = validate.real_array("dy", dy, shape=self.shape)
+        dx, dparams = self.network.backward(self.params, self.caches, dy, need)
+        dtype = np.result_type(dy, *self.params.values())
+        return dx, None if dparams is None else self.network.flatten(dparams, dtype)
+
+    @property
+    def statistics(self) -> Params:
+        """Name -> batch mean or unbiased batch variance of every batch normalisation in training."""
+        return self.network.statistics(self.caches)
+
+
+def _batch(x: Array) -> Array:
+    x = validate.real_array("x", x)
+    if x.ndim < 2:
+        validate.fail("x", "a batch: at least 2 axes, the first counts the samples", validate.describe(x))
+    return x

@@ -1,0 +1,45 @@
+"""Random weights whose variance keeps the size of signals from layer to layer: He and Glorot."""
+
+from collections.abc import Sequence
+from math import prod, sqrt
+from typing import Literal
+
+import numpy as np
+
+from refimpl.numerics import validate
+from refimpl.setting.layer import Array
+
+Distribution = Literal["normal", "uniform"]
+Rng = np.random.Generator | int | None
+
+
+def fans(shape: Sequence[int]) -> tuple[int, int]:
+    """(inputs, outputs) that meet one weight of an array (out, in, ...): in * grid and out * grid.
+
+    Raises
+    ------
+    ValueError : fewer than 2 axes, or an axis of length 0.
+    """
+    if len(shape) < 2 or prod(shape) == 0:
+        validate.fail("shape", "at least 2 axes, none empty", validate.describe(tuple(shape)))
+    grid = prod(shape[2:])
+    return shape[1] * grid, shape[0] * grid
+
+
+def he(shape: Sequence[int], distribution: Distribution = "normal", *, rng: Rng = None) -> Array:
+    """He weights: mean 0, variance 2 / fan_in, which ReLU layers need to keep the second moment."""
+    return _draw(shape, 2 / fans(shape)[0], distribution, rng)
+
+
+def glorot(shape: Sequence[int], distribution: Distribution = "normal", *, rng: Rng = None) -> Array:
+    """Glorot weights: mean 0, variance 2 / (fan_in + fan_out), a compromise of forward and backward."""
+    return _draw(shape, 2 / sum(fans(shape)), distribution, rng)
+
+
+def _draw(shape: Sequence[int], variance: float, distribution: Distribution, rng: Rng) -> Array:
+    """Normal, or uniform on [-a, a] with a^2 / 3 = variance."""
+    validate.choice("distribution", distribution, ("normal", "uniform"))
+    rng = np.random.default_rng(rng)
+    if distribution == "normal":
+        return rng.normal(0.0, sqrt(variance), tuple(shape))
+    return rng.uniform(-sqrt(3 * variance), sqrt(3 * variance), tuple(shape))
