@@ -15,8 +15,15 @@ r       density of a Bernoulli mask
 """
 
 from refimpl.sparsity.blocks import Blocks
-from refimpl.sparsity.bregman import bregman_distance, symmetric_bregman_distance
+from refimpl.sparsity.bregman import (
+    bregman_distance,
+    bregman_iteration,
+    inverse_scale_space,
+    lasso,
+    symmetric_bregman_distance,
+)
 from refimpl.sparsity.groups import L2, GroupL2, SparseGroup
+from refimpl.sparsity.linearized import Entropy, Quadratic, linearized_bregman, mirror_descent
 from refimpl.sparsity.optimizers import AdaBreg, GradientDescent, LinBreg, ProximalGradient
 from refimpl.sparsity.regularizers import L1, Box, ElasticNet, Nonnegative, Regularizer, SquaredL2, Zero
 
@@ -27,15 +34,22 @@ __all__ = [
     "Blocks",
     "Box",
     "ElasticNet",
+    "Entropy",
     "GradientDescent",
     "GroupL2",
     "LinBreg",
     "Nonnegative",
     "ProximalGradient",
+    "Quadratic",
     "Regularizer",
     "SparseGroup",
     "SquaredL2",
     "Zero",
     "bregman_distance",
+    "bregman_iteration",
+    "inverse_scale_space",
+    "lasso",
+    "linearized_bregman",
+    "mirror_descent",
     "symmetric_bregman_distance",
 ]

@@ -27,7 +27,7 @@ class Regularizer:
         """J(theta), a scalar of theta's dtype."""
         return self._value(validate.real_array("theta", theta))
 
-    def prox(self, v: Array, tau: float = 1.0) -> Array:
+    def prox(self, v: Array, tau: float | np.floating = 1.0) -> Array:
         """argmin over theta of 1/2 |theta - v|^2 + tau J(theta) (Def 4.13), for tau >= 0."""
         validate.nonnegative("tau", tau)
         return self._prox(validate.real_array("v", v), np.longdouble(tau))
