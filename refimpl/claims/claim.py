@@ -11,11 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf, isfinite, nan
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from refimpl.numerics import compare
+
+if TYPE_CHECKING:
+    import refimpl.claims.search
 
 Reading = Literal["as printed", "corrected", "stronger"]
 Severity = Literal["typo", "wrong constant", "missing hypothesis", "false"]
@@ -35,6 +38,7 @@ class Evidence:
     sharpness : lhs / rhs of an inequality, None for identities.
     ladder : dtype name -> residual, for identities checked in several precisions.
     note : why this instance says nothing (then it is vacuous), or what was measured.
+    points : (h, error) pairs that a rate was fitted to.
     """
 
     relation: str
@@ -44,6 +48,7 @@ class Evidence:
     ladder: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
     vacuous: bool = False
+    points: tuple[tuple[float, float], ...] = ()
 
     @property
     def holds(self) -> bool:
@@ -51,9 +56,7 @@ class Evidence:
         return bool(self.residual <= self.tolerance)
 
 
-def identity(
-    sides: Callable[[type], tuple[Any, ...]], k: float = 64, dtypes: Sequence[type] | None = None
-) -> Evidence:
+def identity(sides: Callable[[type], tuple[Any, ...]], k: float = 64, dtypes: Sequence[type] | None = None) -> Evidence:
     """lhs = rhs on the precision ladder: ``sides(dtype)`` returns (lhs, rhs[, scale]); error <= k eps scale."""
     errors = compare.ladder(sides, dtypes)
     return Evidence("identity", max(errors.values()), k, ladder=errors)
@@ -87,7 +90,9 @@ def member(distance: float, scale: float = 1.0, k: float = 64, eps: float | None
 def decays(h: Any, errors: Any, order: float, slack: float) -> Evidence:
     """errors ~ C h^a with |a - order| <= slack, a fitted on log-log axes."""
     fitted = compare.order_of_decay(h, errors)
-    return Evidence("decays", abs(fitted - order), slack, note=f"fitted order {fitted:.4g}, claimed {order:.4g}")
+    points = tuple((float(x), float(y)) for x, y in zip(h, errors, strict=True))
+    note = f"fitted order {fitted:.4g}, claimed {order:.4g}"
+    return Evidence("decays", abs(fitted - order), slack, note=note, points=points)
 
 
 def exactly(condition: bool, note: str = "") -> Evidence:
@@ -179,7 +184,7 @@ class Claim:
 
     @property
     def expected(self) -> str:
-        """"refuted" for a reading with an erratum, else "holds"."""
+        """ "refuted" for a reading with an erratum, else "holds"."""
         return REFUTED if self.erratum else HOLDS
 
     def without(self, hypothesis: str, cases: Sequence[Mapping[str, Any]] = (), **given: Any) -> Claim:
@@ -203,11 +208,13 @@ class Claim:
         """Evaluate the statement at one instance."""
         return self.body(**instance)
 
-    def verify(self, examples: int | None = None, seed: int = 0) -> Any:
+    def verify(
+        self, examples: int | None = None, seed: int = 0, fixed: Mapping[str, Any] | None = None
+    ) -> refimpl.claims.search.Result:
         """Search for a violation: see `refimpl.claims.search.verify`."""
         from refimpl.claims.search import verify
 
-        return verify(self, examples, seed)
+        return verify(self, examples, seed, fixed)
 
 
 REGISTRY: list[Claim] = []
