@@ -20,6 +20,7 @@ ROOMS = (
     "robustness",
     "convex_analysis",
     "linearized_bregman",
+    "assumptions",
     "convergence",
     "sparse_training",
     "fourier",
