@@ -16,6 +16,7 @@ Omega   the finite set of batches of a gradient estimator
 from refimpl.setting.activations import GELU, Activation, Identity, ReLU, Sigmoid, Tanh
 from refimpl.setting.builders import convnet, mlp, residual_block, resnet18
 from refimpl.setting.convolution import Conv2d
+from refimpl.setting.descent import gradient_descent, sgd
 from refimpl.setting.initialization import glorot, he
 from refimpl.setting.layer import Chain, Layer
 from refimpl.setting.layers import Dense, Flatten, Residual
@@ -23,6 +24,13 @@ from refimpl.setting.losses import CrossEntropy, Loss, SquaredError, cross_entro
 from refimpl.setting.network import Network, Pullback
 from refimpl.setting.normalization import BatchNorm2d, running_statistics
 from refimpl.setting.pooling import AdaptiveAveragePool2d, AveragePool2d, GlobalAveragePool, MaxPool2d
+from refimpl.setting.risk import (
+    GradientEstimator,
+    batch_gradient,
+    empirical_risk,
+    minibatches,
+    risk_and_gradient,
+)
 
 __all__ = [
     "GELU",
@@ -36,6 +44,7 @@ __all__ = [
     "Dense",
     "Flatten",
     "GlobalAveragePool",
+    "GradientEstimator",
     "Identity",
     "Layer",
     "Loss",
@@ -47,14 +56,20 @@ __all__ = [
     "Sigmoid",
     "SquaredError",
     "Tanh",
+    "batch_gradient",
     "convnet",
     "cross_entropy",
+    "empirical_risk",
     "glorot",
+    "gradient_descent",
     "he",
     "log_softmax",
+    "minibatches",
     "mlp",
     "residual_block",
     "resnet18",
+    "risk_and_gradient",
     "running_statistics",
+    "sgd",
     "softmax",
 ]

@@ -9,6 +9,7 @@ the cache. Plain NumPy: every dtype of NumPy works, and the copies of whole rows
 """
 
 from collections.abc import Iterator
+from math import prod
 
 import numpy as np
 
@@ -37,9 +38,10 @@ def forward(x: Array, w: Array, stride: Pair, pads: Pads, mode: str) -> Array:
     size = output_size(x.shape[2:], w.shape[2:], stride, pads)
     y = np.empty((len(x), len(w), *size), np.result_type(x, w))
     matrix = w.reshape(len(w), -1)
+    product = _Buffer(y.dtype)
     for part, cols in _blocks(x, w.shape, stride, pads, mode):
-        flat = (matrix @ cols).reshape(len(w), -1, *size)
-        y[part] = flat.transpose(1, 0, 2, 3)
+        flat = np.matmul(matrix, cols, out=product(len(w), cols.shape[1]))
+        y[part] = flat.reshape(len(w), -1, *size).transpose(1, 0, 2, 3)
     return y
 
 
@@ -60,10 +62,26 @@ def input_gradient(dy: Array, w: Array, size: Pair, stride: Pair, pads: Pads, mo
     (kh, kw), (rows, columns) = w.shape[2:], dy.shape[2:]
     matrix = w.reshape(len(w), -1).T
     dx = np.empty((len(dy), w.shape[1], *size), np.result_type(dy, w))
+    product = _Buffer(dx.dtype)
     for part in _parts(len(dy), len(matrix) * rows * columns):
-        cols = (matrix @ _as_matrix(dy[part])).reshape(w.shape[1], kh, kw, -1, rows, columns)
-        dx[part] = _unpad(_scatter(cols, size, stride, pads), size, pads, mode)
+        dy_part = _as_matrix(dy[part])
+        cols = np.matmul(matrix, dy_part, out=product(len(matrix), dy_part.shape[1]))
+        padded = _scatter(cols.reshape(w.shape[1], kh, kw, -1, rows, columns), size, stride, pads)
+        dx[part] = _unpad(padded, size, pads, mode)
     return dx
+
+
+class _Buffer:
+    """One piece of memory for the products of all blocks: fresh pages would cost more than the arithmetic."""
+
+    def __init__(self, dtype: np.dtype):
+        self.memory = np.empty(0, dtype)
+
+    def __call__(self, *shape: int) -> Array:
+        n = prod(shape)
+        if self.memory.size < n:
+            self.memory = np.empty(n, self.memory.dtype)
+        return self.memory[:n].reshape(shape)
 
 
 def _parts(batch: int, entries_per_sample: int) -> Iterator[slice]:
@@ -80,12 +98,9 @@ def _blocks(x: Array, w_shape: tuple[int, ...], stride: Pair, pads: Pads, mode: 
     """(part of the batch, its columns); all parts share one buffer."""
     c, (kh, kw) = w_shape[1], w_shape[2:]
     rows, columns = output_size(x.shape[2:], (kh, kw), stride, pads)
-    parts = list(_parts(len(x), c * kh * kw * rows * columns))
-    longest = parts[0].stop if parts else 0
-    buffer = np.empty(c * kh * kw * longest * rows * columns, x.dtype)
-    for part in parts:
-        shape = (c, kh, kw, part.stop - part.start, rows, columns)
-        cols = buffer[: np.prod(shape)].reshape(shape)
+    buffer = _Buffer(x.dtype)
+    for part in _parts(len(x), c * kh * kw * rows * columns):
+        cols = buffer(c, kh, kw, part.stop - part.start, rows, columns)
         _gather(_pad(x[part], pads, mode), cols, stride)
         yield part, cols.reshape(c * kh * kw, -1)
 
