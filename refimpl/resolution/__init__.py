@@ -35,8 +35,15 @@ from refimpl.resolution.fourier import (
     transform,
 )
 from refimpl.resolution.interpolation import resize, resize_adjoint, trigonometric_interpolation
+from refimpl.resolution.layers import FourierLayer, SpectralConv
+from refimpl.resolution.resampling import OversampledActivation, Resize, TrigonometricStride
 
 __all__ = [
+    "FourierLayer",
+    "OversampledActivation",
+    "Resize",
+    "SpectralConv",
+    "TrigonometricStride",
     "dft",
     "full_spectrum",
     "grid",

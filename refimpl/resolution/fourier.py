@@ -161,11 +161,11 @@ def _pad(v_hat: Array, size: Size, nyquist: str, adjoint: bool) -> Array:
         n = v_hat.shape[axis]
         if n != l:
             source, target, weight = _axis_map(l, n, nyquist) if adjoint else _axis_map(n, l, nyquist)
-            v_hat = _scatter(v_hat, axis, l, *((target, source) if adjoint else (source, target)), weight)
+            v_hat = scatter(v_hat, axis, l, *((target, source) if adjoint else (source, target)), weight)
     return v_hat.copy() if not v_hat.flags.owndata else v_hat
 
 
-def _scatter(x: Array, axis: int, l: int, source: Array, target: Array, weight: Array) -> Array:
+def scatter(x: Array, axis: int, l: int, source: Array, target: Array, weight: Array) -> Array:
     """y[target] += weight x[source] along an axis; only the last target may repeat an earlier one."""
     x = np.moveaxis(x, axis, -1)
     y = np.zeros((*x.shape[:-1], l), x.dtype)
