@@ -1,0 +1,51 @@
+"""What several experiments ask of a network: weights apart from biases, accuracy in pieces, standardised inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from refimpl.experiments.data import Part
+from refimpl.setting.network import Network
+
+Array = np.ndarray
+
+
+def weights(network: Network) -> list[str]:
+    """The names of the weight blocks: everything with two or more axes; biases are never regularized."""
+    return [name for name, shape in network.shapes.items() if len(shape) >= 2]
+
+
+def is_weight(network: Network) -> Array:
+    """A mask over theta: True at weights."""
+    mask = np.zeros(network.size, bool)
+    for name in weights(network):
+        mask[network.slices[name]] = True
+    return mask
+
+
+def outputs(network: Network, theta: Array, x: Array, batch: int = 500) -> Array:
+    """f_theta(x) for many samples, some at a time."""
+    return np.concatenate([network(theta, x[i : i + batch]) for i in range(0, len(x), batch)])
+
+
+def accuracy(network: Network, theta: Array, part: Part, batch: int = 500) -> float:
+    """The fraction of samples whose largest output is at their label."""
+    return float(np.mean(outputs(network, theta, part.x, batch).argmax(axis=1) == part.labels))
+
+
+def standardiser(training: Part) -> Callable[[Part], Part]:
+    """The map to mean 0 and variance 1 over all pixels of the training images, for any part."""
+    mean, spread = training.x.mean(dtype=np.float64), training.x.std(dtype=np.float64)
+    return lambda part: Part(((part.x - mean) / spread).astype(np.float32), part.labels)
+
+
+def sparse_start(network: Network, density: float, seed: int) -> Array:
+    """He weights times a Bernoulli(density) mask over sqrt(density), which keeps their variance (4.33); float32."""
+    rng = np.random.default_rng(seed)
+    theta = network.init(rng)
+    keep = (rng.random(theta.size) < density) | ~is_weight(network)
+    return np.where(keep, theta, 0).astype(np.float32) / np.where(is_weight(network), np.sqrt(density), 1).astype(
+        np.float32
+    )
