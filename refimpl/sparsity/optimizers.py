@@ -13,6 +13,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 
 from refimpl.numerics import validate
+from refimpl.sparsity import fused
 from refimpl.sparsity.regularizers import Array, Regularizer
 
 State = TypeVar("State", bound=tuple)
@@ -72,16 +73,17 @@ class Optimizer(ABC, Generic[State]):
         g = validate.real_array("gradient", gradient, shape=theta.shape)
         g = np.ascontiguousarray(g, theta.dtype).reshape(theta.shape)
         tau = self.tau if step is None else validate.positive("step", step)
-        out = state if inplace else type(state)(*(np.empty_like(x) if isinstance(x, np.ndarray) else x for x in state))
-        return self._step(state, g, tau, out)
+        if not inplace:
+            state = type(state)(*(x.copy() if isinstance(x, np.ndarray) else x for x in state))
+        return self._step(state, g, tau)
 
     @abstractmethod
     def _init(self, theta: Array) -> State:
         """The state at theta."""
 
     @abstractmethod
-    def _step(self, state: State, g: Array, tau: float, out: State) -> State:
-        """The next state, written into the arrays of ``out``, which may be those of ``state``."""
+    def _step(self, state: State, g: Array, tau: float) -> State:
+        """The next state, written into the arrays of ``state``."""
 
 
 @dataclass(frozen=True, init=False)
@@ -96,9 +98,9 @@ class GradientDescent(Optimizer[Plain]):
     def _init(self, theta: Array) -> Plain:
         return Plain(theta)
 
-    def _step(self, state: Plain, g: Array, tau: float, out: Plain) -> Plain:
-        np.subtract(state.theta, tau * g, out=out.theta)
-        return out
+    def _step(self, state: Plain, g: Array, tau: float) -> Plain:
+        np.subtract(state.theta, tau * g, out=state.theta)
+        return state
 
 
 @dataclass(frozen=True, init=False)
@@ -114,9 +116,9 @@ class ProximalGradient(Optimizer[Plain]):
     def _init(self, theta: Array) -> Plain:
         return Plain(theta)
 
-    def _step(self, state: Plain, g: Array, tau: float, out: Plain) -> Plain:
-        out.theta[...] = self.J.prox(state.theta - tau * g, tau)  # (4.6)
-        return out
+    def _step(self, state: Plain, g: Array, tau: float) -> Plain:
+        state.theta[...] = self.J.prox(state.theta - tau * g, tau)  # (4.6)
+        return state
 
 
 @dataclass(frozen=True, init=False)
@@ -142,15 +144,24 @@ class LinBreg(Optimizer[Bregman]):
         m = np.zeros_like(theta) if self.momentum else None
         return Bregman(theta, theta / self.delta + self.J.subgradient(theta), m)
 
-    def _step(self, state: Bregman, g: Array, tau: float, out: Bregman) -> Bregman:
-        if state.m is None or out.m is None:
-            np.subtract(state.v, tau * g, out=out.v)  # (4.21)
+    def _step(self, state: Bregman, g: Array, tau: float) -> Bregman:
+        theta, v, m = state
+        if not fused.reaches(theta, v, m):
+            self._formulas(theta, v, m, g, tau)
+        elif m is None:
+            fused.linbreg(self.J, theta, v, g, tau, self.delta)
         else:
-            rate = (1 - self.momentum) * tau
-            np.add(self.momentum * state.m, rate * g, out=out.m)  # (4.22)
-            np.subtract(state.v, out.m, out=out.v)
-        out.theta[...] = self.J.prox(self.delta * out.v, self.delta)  # (4.21)
-        return out
+            fused.momentum(self.J, theta, v, m, g, self.momentum, (1 - self.momentum) * tau, self.delta)
+        return state
+
+    def _formulas(self, theta: Array, v: Array, m: Array | None, g: Array, tau: float) -> None:
+        """The step as it is printed, in any precision."""
+        if m is None:
+            v -= tau * g  # (4.21)
+        else:
+            m[...] = self.momentum * m + (1 - self.momentum) * tau * g  # (4.22)
+            v -= m
+        theta[...] = self.J.prox(self.delta * v, self.delta)  # (4.21)
 
 
 @dataclass(frozen=True, init=False)
@@ -189,14 +200,23 @@ class AdaBreg(Optimizer[Adam]):
         v = theta / self.delta + self.J.subgradient(theta)
         return Adam(theta, v, np.zeros_like(theta), np.zeros_like(theta), 0)
 
-    def _step(self, state: Adam, g: Array, tau: float, out: Adam) -> Adam:
+    def _step(self, state: Adam, g: Array, tau: float) -> Adam:
+        theta, v, m, s, _ = state
         (b1, b2), k = self.betas, state.k + 1
-        rate = tau / (1 - b1**k) if self.bias_correction else tau
-        np.add(b1 * state.m, (1 - b1) * g, out=out.m)
-        np.add(b2 * state.s, (1 - b2) * (g * g), out=out.s)
-        np.subtract(state.v, rate * (out.m / (np.sqrt(out.s) / sqrt(1 - b2**k) + self.eps)), out=out.v)
-        out.theta[...] = self.J.prox(self.delta * out.v, self.delta)
-        return out._replace(k=k)
+        rate, root = tau / (1 - b1**k if self.bias_correction else 1), sqrt(1 - b2**k)
+        if fused.reaches(theta, v, m, s):
+            fused.adabreg(self.J, theta, v, m, s, g, b1, 1 - b1, b2, 1 - b2, rate, root, self.eps, self.delta)
+        else:
+            self._formulas(theta, v, m, s, g, rate, root)
+        return state._replace(k=k)
+
+    def _formulas(self, theta: Array, v: Array, m: Array, s: Array, g: Array, rate: float, root: float) -> None:
+        """The step as it is printed, in any precision."""
+        b1, b2 = self.betas
+        m[...] = b1 * m + (1 - b1) * g
+        s[...] = b2 * s + (1 - b2) * (g * g)
+        v -= rate * (m / (np.sqrt(s) / root + self.eps))
+        theta[...] = self.J.prox(self.delta * v, self.delta)
 
 
 def regularizer(J: Any) -> Regularizer:

@@ -1,7 +1,7 @@
 """Soft and group shrinkage, and the optimizer steps fused with them: one pass over memory each.
 
-Every kernel reads its inputs entry by entry before it writes there, so the outputs may be the inputs.
-x - min(max(x, -t), t) has no branch, and NaN stays NaN whatever the clip returns.
+The state (v, m, s) is updated where it stands and theta is overwritten. x - min(max(x, -t), t) shrinks
+without a branch, and NaN stays NaN whatever the clip returns.
 """
 
 from math import frexp, inf, ldexp, sqrt
@@ -10,40 +10,146 @@ from refimpl.numerics.jit import kernel
 
 
 @kernel
-def linbreg_soft(v, g, tau, delta, t, v_out, theta_out):
-    """v <- v - tau g; theta <- soft(delta v, t) with t = delta lam (4.21)."""
+def linbreg_soft(v, g, tau, delta, t, theta):
+    """v <- v - tau g; theta <- soft(delta v, t), where t = delta lam (4.21)."""
     for i in range(v.size):
         w = v[i] - tau * g[i]
         x = delta * w
-        v_out[i] = w
-        theta_out[i] = x - min(max(x, -t), t)
+        v[i] = w
+        theta[i] = x - min(max(x, -t), t)
 
 
 @kernel
-def momentum_soft(v, m, g, beta, rate, delta, t, v_out, m_out, theta_out):
+def momentum_soft(v, m, g, beta, rate, delta, t, theta):
     """m <- beta m + rate g with rate = (1 - beta) tau; v <- v - m; theta <- soft(delta v, t) (4.22)."""
     for i in range(v.size):
         a = beta * m[i] + rate * g[i]
         w = v[i] - a
         x = delta * w
-        m_out[i] = a
-        v_out[i] = w
-        theta_out[i] = x - min(max(x, -t), t)
+        m[i] = a
+        v[i] = w
+        theta[i] = x - min(max(x, -t), t)
 
 
 @kernel
-def _square_sum(x, a, b):
-    """sum of x_i^2 over a <= i < b as high + low, in float64 with about 100 bits.
+def adabreg_soft(v, m, s, g, b1, c1, b2, c2, rate, root, eps, delta, t, theta):
+    """m <- b1 m + c1 g; s <- b2 s + c2 g^2; v <- v - rate m / (sqrt(s)/root + eps); theta <- soft(delta v, t)."""
+    for i in range(v.size):
+        a = b1 * m[i] + c1 * g[i]
+        q = b2 * s[i] + c2 * (g[i] * g[i])
+        w = v[i] - rate * (a / (sqrt(q) / root + eps))
+        x = delta * w
+        m[i] = a
+        s[i] = q
+        v[i] = w
+        theta[i] = x - min(max(x, -t), t)
 
-    x = h + l with h its upper 26 bits (Veltkamp), so x^2 = h^2 + (x + h) l and h^2 is exact;
+
+@kernel
+def linbreg_groups(v, g, tau, delta, ends, t, theta):
+    """v <- v - tau g; theta_g <- x_g max(1 - t_g / |x_g|, 0) with x = delta v, t_g = delta lam w_g (4.21)."""
+    a = 0
+    done = 0
+    for j in range(ends.size):
+        b = ends[j]
+        if b > done:  # the next tile of v: this group, and what fits the cache with it
+            start = done
+            done = min(max(b, start + 2048), v.size)
+            for i in range(start, done):
+                w = v[i] - tau * g[i]
+                v[i] = w
+                theta[i] = delta * w
+        factor = theta.dtype.type(_factor(theta, a, b, t[j]))
+        for i in range(a, b):
+            theta[i] = theta[i] * factor
+        a = b
+
+
+@kernel
+def shrink_groups(x, ends, t, out):
+    """x_g max(1 - t_g / |x_g|, 0) for the consecutive groups that end at ``ends`` (Ex 4.16)."""
+    a = 0
+    for j in range(ends.size):
+        b = ends[j]
+        factor = x.dtype.type(_factor(x, a, b, t[j]))
+        for i in range(a, b):
+            out[i] = x[i] * factor
+        a = b
+
+
+@kernel
+def group_norms(x, ends, out):
+    """out_g = |x_g|_2 for the consecutive groups that end at ``ends``; NaN before inf."""
+    a = 0
+    for j in range(ends.size):
+        high, low = _exact_sum(x, a, ends[j], 1.0)
+        scale = 1.0
+        if not 1e-200 < high < 1e200:
+            scale = _scale(x, a, ends[j])
+            high, low = _exact_sum(x, a, ends[j], scale)
+        out[j] = sqrt(high + low) / scale if 0.0 < scale < inf else 1.0 / scale
+        a = ends[j]
+
+
+@kernel
+def _factor(x, a, b, t):
+    """max(1 - t/n, 0) with n = |x[a:b]|_2; 1 where n = inf.
+
+    Near n = t the difference cancels, so there n^2 is summed to about 100 bits and the factor taken as
+    (n^2 - t^2) / (n (n + t)). Beyond 1e+-200 everything is scaled first.
+    """
+    square = _sum(x, a, b)
+    if square >= 4.0 * t * t and 1e-200 < square < 1e200:
+        return 1.0 - t / sqrt(square)
+    if square <= 0.999 * t * t and t * t > 1e-200:
+        return 0.0
+    scale = 1.0 if 1e-200 < square < 1e200 else _scale(x, a, b)
+    if scale == 0.0 or scale == inf:
+        return 1.0 if scale == 0.0 else 0.0
+    high, low = _exact_sum(x, a, b, scale)
+    t = t * scale
+    upper = 134217729.0 * t - (134217729.0 * t - t)
+    excess = (high - upper * upper) + (low - (t + upper) * (t - upper))
+    n = sqrt(high + low)
+    return 0.0 if excess <= 0.0 else excess / (n * (n + t))
+
+
+@kernel
+def _sum(x, a, b):
+    """sum of x_i^2 over a <= i < b in float64: eight lanes, restarted every 512 entries to keep the error small."""
+    total = 0.0
+    while a < b:
+        end = min(a + 512, b)
+        s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
+        while a + 8 <= end:
+            s0 += float(x[a]) * float(x[a])
+            s1 += float(x[a + 1]) * float(x[a + 1])
+            s2 += float(x[a + 2]) * float(x[a + 2])
+            s3 += float(x[a + 3]) * float(x[a + 3])
+            s4 += float(x[a + 4]) * float(x[a + 4])
+            s5 += float(x[a + 5]) * float(x[a + 5])
+            s6 += float(x[a + 6]) * float(x[a + 6])
+            s7 += float(x[a + 7]) * float(x[a + 7])
+            a += 8
+        while a < end:
+            s0 += float(x[a]) * float(x[a])
+            a += 1
+        total += ((s0 + s4) + (s1 + s5)) + ((s2 + s6) + (s3 + s7))
+    return total
+
+
+@kernel
+def _exact_sum(x, a, b, scale):
+    """sum of (scale x_i)^2 over a <= i < b as high + low, to about 100 bits.
+
+    y = h + l with h its upper 26 bits (Veltkamp), so y^2 = h^2 + (y + h) l and h^2 is exact;
     the rounding errors of the running sum of h^2 (Knuth) go to low.
     """
     high = 0.0
     low = 0.0
     for i in range(a, b):
-        y = float(x[i])
-        c = 134217729.0 * y
-        h = c - (c - y)
+        y = float(x[i]) * scale
+        h = 134217729.0 * y - (134217729.0 * y - y)
         p = h * h
         s = high + p
         d = s - high
@@ -53,89 +159,14 @@ def _square_sum(x, a, b):
 
 
 @kernel
-def _rescaled(x, a, b):
-    """(2^-e, sum of (2^-e x_i)^2 as high + low) with max |x_i| in [2^(e-1), 2^e); NaN and inf come through."""
+def _scale(x, a, b):
+    """A power of two that brings max |x_i| near 1; inf if all are 0, 0 if one is infinite, NaN if one is NaN."""
     largest = 0.0
     for i in range(a, b):
-        largest = max(largest, abs(float(x[i])))
-    scale = ldexp(1.0, -max(frexp(largest)[1], -1000))
-    high = 0.0
-    low = 0.0
-    for i in range(a, b):
-        y = float(x[i]) * scale
-        c = 134217729.0 * y
-        h = c - (c - y)
-        p = h * h
-        s = high + p
-        d = s - high
-        low += ((high - (s - d)) + (p - d)) + (y + h) * (y - h)
-        high = s
-    return scale, high, low
-
-
-@kernel
-def _factor(x, a, b, t):
-    """max(1 - t/n, 0) with n = |x[a:b]|_2, as (n^2 - t^2) / (n (n + t)): no cancellation between n and t."""
-    high, low = _square_sum(x, a, b)
-    if not 1e-200 < high < 1e200:
-        infinite = False
-        missing = False
-        for i in range(a, b):
-            infinite = infinite or abs(x[i]) == inf
-            missing = missing or x[i] != x[i]
-        if missing:
-            return high * 0.0 / 0.0
-        if infinite:
-            return 1.0
-        scale, high, low = _rescaled(x, a, b)
-        t = t * scale
-    c = 134217729.0 * t
-    h = c - (c - t)
-    excess = (high - h * h) + (low - (t + h) * (t - h))
-    if excess <= 0.0:
-        return 0.0
-    n = sqrt(high + low)
-    return excess / (n * (n + t))
-
-
-@kernel
-def group_norms(x, ends, out):
-    """out_g = |x_g|_2 for the consecutive groups that end at ``ends``."""
-    a = 0
-    for j in range(ends.size):
-        out[j] = 0.0
-        high, low = _square_sum(x, a, ends[j])
-        if 1e-200 < high < 1e200:
-            out[j] = sqrt(high + low)
-        elif high != 0.0 or low != 0.0:
-            scale, high, low = _rescaled(x, a, ends[j])
-            out[j] = sqrt(high + low) / scale
-        a = ends[j]
-
-
-@kernel
-def shrink_groups(x, ends, t, out):
-    """x_g max(1 - t_g / |x_g|, 0) for the consecutive groups that end at ``ends`` (Ex 4.16)."""
-    a = 0
-    for j in range(ends.size):
-        b = ends[j]
-        factor = _factor(x, a, b, t[j])
-        for i in range(a, b):
-            out[i] = x[i] * factor
-        a = b
-
-
-@kernel
-def linbreg_groups(v, g, tau, delta, ends, t, v_out, theta_out):
-    """v <- v - tau g; theta_g <- x_g max(1 - t_g / |x_g|, 0) with x = delta v, t_g = delta lam w_g (4.21)."""
-    a = 0
-    for j in range(ends.size):
-        b = ends[j]
-        for i in range(a, b):
-            w = v[i] - tau * g[i]
-            v_out[i] = w
-            theta_out[i] = delta * w
-        factor = _factor(theta_out, a, b, t[j])
-        for i in range(a, b):
-            theta_out[i] = theta_out[i] * factor
-        a = b
+        y = abs(float(x[i]))
+        if y != y:
+            return y
+        largest = max(largest, y)
+    if largest == 0.0 or largest == inf:
+        return 1.0 / largest
+    return ldexp(1.0, -max(frexp(largest)[1], -1000))
