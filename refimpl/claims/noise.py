@@ -31,9 +31,17 @@ DIMENSION = 2
 class Loss(Protocol):
     """A differentiable loss: its Lipschitz constant, modulus of convexity and minimiser belong to it."""
 
-    minimizer: Array
-    L: float
-    mu: float
+    @property
+    def minimizer(self) -> Array:
+        """Where it is 0."""
+
+    @property
+    def L(self) -> float:
+        """The Lipschitz constant of the gradient (4.24)."""
+
+    @property
+    def mu(self) -> float:
+        """The modulus of strong convexity."""
 
     def value(self, theta: Array) -> float:
         """The loss, >= 0, and 0 at the minimiser."""
