@@ -12,6 +12,12 @@ M, N, L     sizes of kernel, image, and interpolated image
 ==========  ==========================================================================================
 """
 
+from refimpl.resolution.conversion import (
+    convolutional_network,
+    resolution_free,
+    spectral_network,
+    trigonometric_resnet18,
+)
 from refimpl.resolution.convolution import (
     spatial_convolution,
     spatial_convolution_channels,
@@ -44,6 +50,7 @@ __all__ = [
     "Resize",
     "SpectralConv",
     "TrigonometricStride",
+    "convolutional_network",
     "dft",
     "full_spectrum",
     "grid",
@@ -57,12 +64,15 @@ __all__ = [
     "pad_spectrum_adjoint",
     "resize",
     "resize_adjoint",
+    "resolution_free",
     "spatial_convolution",
     "spatial_convolution_channels",
     "spectral_convolution",
     "spectral_convolution_channels",
+    "spectral_network",
     "to_spatial",
     "to_spectral",
     "transform",
     "trigonometric_interpolation",
+    "trigonometric_resnet18",
 ]

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
+import numpy as np
+
 from refimpl.numerics import validate
 from refimpl.resolution import fourier, interpolation
 from refimpl.resolution.fourier import Array
@@ -45,17 +47,23 @@ class Resize(Layer):
 
 @dataclass(frozen=True)
 class TrigonometricStride(Layer):
-    """Striding that keeps equivariance: trigonometric interpolation from N to ceil(N / stride) on every grid axis."""
+    """Striding that keeps equivariance: trigonometric interpolation from N_a to ceil(N_a / stride_a) on each grid axis.
 
-    stride: int = 2
+    ``stride`` is one integer for all axes or one for each.
+    """
+
+    stride: int | tuple[int, ...] = 2
 
     def __post_init__(self) -> None:
-        validate.integer("stride", self.stride, low=1)
+        stride = fourier.sizes("stride", self.stride)
+        object.__setattr__(self, "stride", stride[0] if len(set(stride)) == 1 else stride)
 
     def forward(self, params: Params, x: Array) -> tuple[Array, tuple[int, ...]]:
         """(I x, the old size)."""
         size = x.shape[2:]
-        return interpolation.trigonometric_interpolation(x, [ceil(n / self.stride) for n in size]), size
+        strides = fourier.sizes("stride", self.stride) if np.ndim(self.stride) else (self.stride,) * len(size)
+        check_grid(x, None, len(strides))
+        return interpolation.trigonometric_interpolation(x, [ceil(n / s) for n, s in zip(size, strides)]), size
 
     def backward(self, params: Params, size: tuple[int, ...], dy: Array, need: Need = "both") -> tuple[Array, Params]:
         """I^T dy."""
