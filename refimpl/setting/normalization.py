@@ -83,7 +83,8 @@ class BatchNorm2d(Layer):
         n = x.size // self.channels
         if n < 2:
             validate.fail(f"x of {self!r} in training", "at least 2 values a channel", f"shape {x.shape}")
-        mean, variance = x.mean(axis=GRID), x.var(axis=GRID)
+        mean = x.mean(axis=GRID)
+        variance = ((x - _spread(mean)) ** 2).mean(axis=GRID)
         return mean, variance, {"mean": mean, "variance": variance * x.dtype.type(n / (n - 1))}
 
     def statistics(self, cache: tuple[Array, Array, Params]) -> Params:
