@@ -13,8 +13,29 @@ eta            step of the training
 """
 
 from refimpl.robustness.attacks import Attack, attack_2021, fgsm, gaussian_noise, noise, pgd
+from refimpl.robustness.bounds import (
+    Bound,
+    certified_radius,
+    convolution_norm,
+    margin,
+    product_bound,
+    product_bound_gradient,
+)
+from refimpl.robustness.exact import exact_lipschitz, exact_lipschitz_rational
+from refimpl.robustness.lipschitz import LipschitzReport, lipschitz_report
 from refimpl.robustness.norms import norm, operator_norm
+from refimpl.robustness.piecewise import pieces
 from refimpl.robustness.projections import project, project_box
+from refimpl.robustness.quotients import (
+    Pairs,
+    QuotientGradient,
+    ascend,
+    lipschitz_estimate,
+    perturbed_pairs,
+    quotient,
+    quotient_gradient,
+)
+from refimpl.robustness.regions import regions
 from refimpl.robustness.transforms import (
     addition,
     change_of_basis,
@@ -28,19 +49,38 @@ from refimpl.robustness.transforms import (
 
 __all__ = [
     "Attack",
+    "Bound",
+    "LipschitzReport",
+    "Pairs",
+    "QuotientGradient",
     "addition",
+    "ascend",
     "attack_2021",
+    "certified_radius",
     "change_of_basis",
+    "convolution_norm",
     "cosine_attack",
+    "exact_lipschitz",
+    "exact_lipschitz_rational",
     "fgsm",
     "gaussian_noise",
     "grid_attack",
+    "lipschitz_estimate",
+    "lipschitz_report",
+    "margin",
     "noise",
     "norm",
     "operator_norm",
+    "perturbed_pairs",
     "pgd",
+    "pieces",
+    "product_bound",
+    "product_bound_gradient",
     "project",
     "project_box",
+    "quotient",
+    "quotient_gradient",
+    "regions",
     "rotation",
     "to_cosines",
     "to_pixels",

@@ -1,5 +1,6 @@
 """Attacks on a network: problem (4.3) by projected gradient ascent, one step of it (FGSM), noise."""
 
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -8,9 +9,9 @@ from refimpl.numerics import validate
 from refimpl.robustness.norms import along, check_norm, norm, norming
 from refimpl.robustness.projections import Box, check_box, check_radius, project
 from refimpl.setting.losses import CrossEntropy, Loss
-from refimpl.setting.network import Pullback
 
 Array = np.ndarray
+Pullback = Callable[..., tuple[Array | None, Array | None]]
 Direction = Literal["normalised", "sign"]
 CROSS_ENTROPY = CrossEntropy()
 

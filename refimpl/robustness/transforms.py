@@ -10,10 +10,19 @@ import numpy as np
 from scipy import fft, ndimage
 
 from refimpl.numerics import validate
-from refimpl.robustness.attacks import CROSS_ENTROPY, Attack, Model, _Best, _inputs, _problem, input_gradient, pgd
+from refimpl.robustness.attacks import (
+    CROSS_ENTROPY,
+    Attack,
+    Model,
+    Pullback,
+    _Best,
+    _inputs,
+    _problem,
+    input_gradient,
+    pgd,
+)
 from refimpl.robustness.norms import norm
 from refimpl.robustness.projections import Box, project_box
-from refimpl.setting.network import Pullback
 
 Array = np.ndarray
 Transform = Callable[[Array, Any], Array]
@@ -75,22 +84,28 @@ def to_pixels(coefficients: Array) -> Array:
 
 
 class _InCosines(NamedTuple):
-    """delta -> f_theta(x + B^T (mask delta)), with the pull-back that `pgd` asks for."""
+    """delta -> f_theta(clean + B^T (mask delta)), with the pull-back that `pgd` asks for."""
 
     network: Model
-    x: Array
+    clean: Array
     mask: Array
 
-    def image(self, delta: Array) -> Array:
-        return self.x[: len(delta)] + to_pixels(self.mask * delta)
+    def image(self, x: Array) -> Array:
+        """The images of the coefficients x."""
+        return self.clean[: len(x)] + to_pixels(self.mask * x)
 
-    def __call__(self, theta: Array, delta: Array) -> Array:
-        return self.network(theta, self.image(delta))
+    def __call__(self, theta: Array, x: Array) -> Array:
+        """The outputs at the coefficients x."""
+        return self.network(theta, self.image(x))
 
-    def vjp(self, theta: Array, delta: Array) -> tuple[Array, Pullback]:
+    def vjp(self, theta: Array, x: Array) -> tuple[Array, Pullback]:
         """d delta = mask B dx, since B is orthonormal."""
-        y, pullback = self.network.vjp(theta, self.image(delta))
-        return y, lambda dy, need: (self.mask * to_cosines(input_gradient(pullback, dy)), None)
+        y, pullback = self.network.vjp(theta, self.image(x))
+
+        def in_cosines(dy: Array, need: str = "input") -> tuple[Array, None]:
+            return self.mask * to_cosines(input_gradient(pullback, dy)), None
+
+        return y, in_cosines
 
 
 def cosine_attack(
