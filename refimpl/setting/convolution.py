@@ -5,9 +5,8 @@ from typing import Literal
 
 import numpy as np
 
-from refimpl.numerics import validate
-from refimpl.numerics.kernels import convolution
-from refimpl.numerics.kernels.convolution import Pads, Pair
+from refimpl.numerics import convolution, validate
+from refimpl.numerics.convolution import Pads, Pair
 from refimpl.setting.initialization import he
 from refimpl.setting.layer import Array, Gradients, Layer, Need, Params, expect
 
@@ -33,7 +32,7 @@ class Conv2d(Layer):
     kernel is centred, an even one has its centre at kh / 2 - 1, up and left of the middle. The size is N at
     stride 1 and ceil(N / s) at stride s. "valid" pads nothing: floor((N - k) / s) + 1.
 
-    Derivative: y is bilinear in (W, x), so dW and dx are the two adjoints in `refimpl.numerics.kernels.convolution`;
+    Derivative: y is bilinear in (W, x), so dW and dx are the two adjoints in `refimpl.numerics.convolution`;
     db = sum over batch and grid of dy.
 
     Raises

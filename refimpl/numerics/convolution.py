@@ -1,0 +1,78 @@
+"""Two-dimensional cross-correlation and its two adjoints by the fastest exact route.
+
+float32 and float64 go through the register-tiled kernels of `kernels.microkernel`, the batch shared among
+threads; everything else (longdouble, ``REFIMPL_JIT=0``) through the plain definition in `kernels.convolution`.
+Both have the same meaning and the same arguments; results differ by rounding only.
+"""
+
+import numpy as np
+
+from refimpl.numerics.jit import ENABLED
+from refimpl.numerics.kernels import convolution as plain
+from refimpl.numerics.kernels import microkernel
+from refimpl.numerics.threads import over_batch
+
+Array = np.ndarray
+Pair = plain.Pair
+Pads = plain.Pads
+output_size = plain.output_size
+
+
+def forward(x: Array, w: Array, stride: Pair, pads: Pads, mode: str) -> Array:
+    """y[b, o, i, j] = sum_{c, u, v} w[o, c, u, v] x_pad[b, c, s i + u, t j + v]; see `plain.forward`."""
+    if not _tiled(x, w):
+        return plain.forward(x, w, stride, pads, mode)
+    y = np.empty((len(x), len(w), *output_size(x.shape[2:], w.shape[2:], stride, pads)), x.dtype)
+    tiles, zero = microkernel.panels(w.transpose(2, 3, 1, 0)), np.zeros(len(w), x.dtype)
+    rows, columns = _sources(x.shape[2:], pads, mode)
+
+    def part(batch: slice) -> None:
+        microkernel.forward(x[batch], tiles, zero, rows, columns, *stride, y[batch])
+
+    over_batch(part, len(x))
+    return y
+
+
+def input_gradient(dy: Array, w: Array, size: Pair, stride: Pair, pads: Pads, mode: str) -> Array:
+    """The adjoint of x -> y; see `plain.input_gradient`."""
+    if not _tiled(dy, w):
+        return plain.input_gradient(dy, w, size, stride, pads, mode)
+    dx = np.zeros((len(dy), w.shape[1], *size), dy.dtype)
+    tiles = microkernel.panels(w.transpose(2, 3, 0, 1))
+    rows, columns = _sources(size, pads, mode)
+
+    def part(batch: slice) -> None:
+        microkernel.input_gradient(dy[batch], tiles, rows, columns, *stride, dx[batch])
+
+    over_batch(part, len(dy))
+    return dx
+
+
+def kernel_gradient(x: Array, dy: Array, kernel: Pair, stride: Pair, pads: Pads, mode: str) -> Array:
+    """The adjoint of w -> y, the parts of the batch summed in their order; see `plain.kernel_gradient`."""
+    if not _tiled(x, dy):
+        return plain.kernel_gradient(x, dy, kernel, stride, pads, mode)
+    rows, columns = _sources(x.shape[2:], pads, mode)
+    zero = np.zeros((*kernel, x.shape[1], dy.shape[1]), x.dtype)
+
+    def part(batch: slice) -> Array:
+        dw = microkernel.panels(zero)
+        microkernel.kernel_gradient(x[batch], dy[batch], rows, columns, *stride, dw)
+        return dw
+
+    dw = sum(over_batch(part, len(x)), microkernel.panels(zero))
+    return np.ascontiguousarray(microkernel.unpanel(dw, dy.shape[1]).transpose(3, 2, 0, 1))
+
+
+def _tiled(a: Array, b: Array) -> bool:
+    return ENABLED and a.dtype == b.dtype and a.dtype in (np.float32, np.float64)
+
+
+def _sources(size: Pair, pads: Pads, mode: str) -> tuple[Array, Array]:
+    """Which input row and column stands at each place of the padded image; -1 for a zero."""
+    return _line(size[0], pads[0], pads[1], mode), _line(size[1], pads[2], pads[3], mode)
+
+
+def _line(n: int, before: int, after: int, mode: str) -> Array:
+    place = np.arange(-before, n + after)
+    return place % n if mode == "circular" else np.where((place >= 0) & (place < n), place, -1)

@@ -1,0 +1,37 @@
+"""A batch in fixed parts over threads: the parts depend on the batch alone, so results never depend on the threads.
+
+Kernels release the GIL, so plain threads suffice; no BLAS runs inside them, so nothing is oversubscribed.
+``REFIMPL_NUM_THREADS`` (else ``OMP_NUM_THREADS``, else the number of processors) says how many.
+"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import TypeVar
+
+Result = TypeVar("Result")
+PARTS = 8
+
+
+def threads() -> int:
+    """How many threads share a batch."""
+    asked = os.environ.get("REFIMPL_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or ""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, int(asked)) if asked.isdigit() else available
+
+
+@lru_cache(maxsize=4)
+def _pool(process: int, workers: int) -> ThreadPoolExecutor:
+    """One pool a process (a forked child must not use its parent's)."""
+    return ThreadPoolExecutor(workers)
+
+
+def over_batch(work: Callable[[slice], Result], batch: int) -> list[Result]:
+    """``work(part)`` for at most `PARTS` contiguous parts of the batch, results in the order of the parts."""
+    size = -(-batch // PARTS) or 1
+    parts = [slice(i, min(i + size, batch)) for i in range(0, batch, size)]
+    workers = min(threads(), len(parts))
+    if workers <= 1:
+        return [work(part) for part in parts]
+    return list(_pool(os.getpid(), workers).map(work, parts))

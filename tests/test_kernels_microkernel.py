@@ -1,0 +1,129 @@
+"""The register tile and the three convolutions built on it, held to sums written out and to the plain route."""
+
+import numpy as np
+import pytest
+
+from refimpl.numerics import convolution, threads
+from refimpl.numerics.compare import eps_error
+from refimpl.numerics.kernels import convolution as plain
+from refimpl.numerics.kernels import microkernel
+
+CASES = [
+    # batch, c_in, c_out, size, kernel, stride, pads, mode
+    (2, 3, 5, (7, 6), (3, 3), (1, 1), (1, 1, 1, 1), "zero"),
+    (1, 1, 33, (9, 20), (5, 5), (1, 1), (2, 2, 2, 2), "circular"),
+    (3, 4, 16, (8, 8), (2, 4), (2, 1), (0, 1, 1, 2), "zero"),
+    (9, 2, 40, (5, 31), (1, 1), (3, 2), (0, 0, 0, 0), "valid"),
+    (2, 17, 70, (6, 6), (4, 2), (2, 2), (1, 2, 0, 1), "circular"),
+]
+
+
+@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
+def dtype(request):
+    return request.param
+
+
+def drawn(case, dtype):
+    """Dyadic numbers: every product and sum below is exact in both precisions, so results must be equal."""
+    batch, c_in, c_out, size, kernel, stride, pads, mode = case
+    rng = np.random.default_rng(0)
+    x = (rng.integers(-8, 9, (batch, c_in, *size)) / 8).astype(dtype)
+    w = (rng.integers(-8, 9, (c_out, c_in, *kernel)) / 8).astype(dtype)
+    y_size = convolution.output_size(size, kernel, stride, pads)
+    dy = (rng.integers(-8, 9, (batch, c_out, *y_size)) / 8).astype(dtype)
+    return x, w, dy, stride, pads, mode
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c[1]}-{c[2]} {c[4]} {c[5]} {c[7]}")
+class TestAgainstThePlainRoute:
+    def test_forward(self, case, dtype):
+        x, w, _, *how = drawn(case, dtype)
+        y = convolution.forward(x, w, *how)
+        assert y.dtype == dtype
+        assert np.array_equal(y, plain.forward(x, w, *how))
+
+    def test_input_gradient(self, case, dtype):
+        x, w, dy, *how = drawn(case, dtype)
+        assert np.array_equal(
+            convolution.input_gradient(dy, w, x.shape[2:], *how), plain.input_gradient(dy, w, x.shape[2:], *how)
+        )
+
+    def test_kernel_gradient(self, case, dtype):
+        x, w, dy, *how = drawn(case, dtype)
+        assert np.array_equal(
+            convolution.kernel_gradient(x, dy, w.shape[2:], *how), plain.kernel_gradient(x, dy, w.shape[2:], *how)
+        )
+
+
+def test_rounding_is_that_of_one_sum(dtype):
+    rng = np.random.default_rng(1)
+    x, w = rng.standard_normal((2, 16, 8, 8)).astype(dtype), rng.standard_normal((32, 16, 3, 3)).astype(dtype)
+    how = ((1, 1), (1, 1, 1, 1), "zero")
+    exact = plain.forward(x.astype(np.longdouble), w.astype(np.longdouble), *how)
+    scale = float(plain.forward(abs(x), abs(w), *how).max())
+    assert eps_error(convolution.forward(x, w, *how), exact.astype(np.float64), scale) <= 16
+
+
+def test_results_do_not_depend_on_the_threads(dtype, monkeypatch):
+    x, w, dy, *how = drawn((11, 3, 20, (9, 9), (3, 3), (1, 1), (1, 1, 1, 1), "zero"), dtype)
+    x, dy = x * dtype(1 / 3), dy * dtype(1 / 7)
+    results = []
+    for n in ("1", "2", "5"):
+        monkeypatch.setenv("REFIMPL_NUM_THREADS", n)
+        assert threads.threads() == int(n)
+        results.append(
+            (
+                convolution.forward(x, w, *how).tobytes(),
+                convolution.input_gradient(dy, w, x.shape[2:], *how).tobytes(),
+                convolution.kernel_gradient(x, dy, w.shape[2:], *how).tobytes(),
+            )
+        )
+    assert results[0] == results[1] == results[2]
+
+
+def test_nan_and_infinity_propagate(dtype):
+    x, w, _, *how = drawn(CASES[0], dtype)
+    x[1, 2, 3, 3] = np.nan
+    y = convolution.forward(x, w, *how)
+    assert np.isnan(y[1, :, 2:5, 2:5]).all()
+    assert np.isfinite(y[0]).all()
+
+
+def test_strided_and_read_only_inputs(dtype):
+    x, w, dy, *how = drawn(CASES[0], dtype)
+    turned = np.asfortranarray(x)
+    turned.setflags(write=False)
+    assert np.array_equal(convolution.forward(turned, w, *how), convolution.forward(x, w, *how))
+    big = np.zeros((2, 10, 7, 12), dtype)
+    big[:, ::2, :, ::2] = dy
+    assert np.array_equal(
+        convolution.input_gradient(big[:, ::2, :, ::2], w, x.shape[2:], *how),
+        convolution.input_gradient(dy, w, x.shape[2:], *how),
+    )
+
+
+@pytest.mark.parametrize("size", [1, 8, 16, 17, 33, 64])
+def test_panels_round_trip(size, dtype):
+    w = np.arange(6.0 * size, dtype=dtype).reshape(1, 2, 3, size)
+    tiles = microkernel.panels(w)
+    assert tiles.ctypes.data % microkernel.WIDTH == 0
+    assert np.array_equal(microkernel.unpanel(tiles, size), w)
+    assert tiles.sum() == w.sum()
+
+
+@pytest.mark.parametrize(("P", "V"), [(1, 1), (4, 2), (14, 2)])
+def test_the_plain_tile_is_the_sum(P, V, dtype):
+    rng = np.random.default_rng(2)
+    width = V * microkernel.lanes_of(dtype)
+    a, b = rng.standard_normal((P, 5)).astype(dtype), rng.standard_normal((5, width)).astype(dtype)
+    c = np.ones((P, width), dtype)
+    microkernel._plain(P, V, c, 0, width, a, 0, 0, 5, 1, b, 0, 0, width, 1, 5)
+    assert eps_error(c, 1 + a @ b, 10) <= 8
+
+
+def test_empty_batch(dtype):
+    x = np.zeros((0, 3, 7, 6), dtype)
+    w = np.ones((5, 3, 3, 3), dtype)
+    how = ((1, 1), (1, 1, 1, 1), "zero")
+    assert convolution.forward(x, w, *how).shape == (0, 5, 7, 6)
+    assert not convolution.kernel_gradient(x, np.zeros((0, 5, 7, 6), dtype), (3, 3), *how).any()
