@@ -12,6 +12,12 @@ eta            step of the training
 =============  ==================================================================
 """
 
+from refimpl.robustness.adversarial import (
+    AdversarialInputs,
+    ExactLipschitzPenalty,
+    ProductPenalty,
+    WeightPenalty,
+)
 from refimpl.robustness.attacks import Attack, attack_2021, fgsm, gaussian_noise, noise, pgd
 from refimpl.robustness.bounds import (
     Bound,
@@ -21,6 +27,7 @@ from refimpl.robustness.bounds import (
     product_bound,
     product_bound_gradient,
 )
+from refimpl.robustness.clip import ClipPenalty, train_clip
 from refimpl.robustness.exact import exact_lipschitz, exact_lipschitz_rational
 from refimpl.robustness.lipschitz import LipschitzReport, lipschitz_report
 from refimpl.robustness.norms import norm, operator_norm
@@ -36,6 +43,15 @@ from refimpl.robustness.quotients import (
     quotient_gradient,
 )
 from refimpl.robustness.regions import regions
+from refimpl.robustness.training import (
+    AuthorsSchedule,
+    Penalty,
+    Record,
+    Schedule,
+    State,
+    TowardsAccuracy,
+    train,
+)
 from refimpl.robustness.transforms import (
     addition,
     change_of_basis,
@@ -48,11 +64,22 @@ from refimpl.robustness.transforms import (
 )
 
 __all__ = [
+    "AdversarialInputs",
     "Attack",
+    "AuthorsSchedule",
     "Bound",
+    "ClipPenalty",
+    "ExactLipschitzPenalty",
     "LipschitzReport",
     "Pairs",
+    "Penalty",
+    "ProductPenalty",
     "QuotientGradient",
+    "Record",
+    "Schedule",
+    "State",
+    "TowardsAccuracy",
+    "WeightPenalty",
     "addition",
     "ascend",
     "attack_2021",
@@ -84,5 +111,7 @@ __all__ = [
     "rotation",
     "to_cosines",
     "to_pixels",
+    "train",
+    "train_clip",
     "translation",
 ]

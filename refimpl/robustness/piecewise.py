@@ -119,7 +119,7 @@ def _fold(knots: Array, maps: Maps, gap: float) -> tuple[Array, Maps]:
     """relu of the top map: new knots at its zeros, then slope and offset are kept where it is positive."""
     a, c = maps[-1]
     fine = _refine(knots, a, c, gap)
-    middle = _middles(fine)
+    middle = middles(fine)
     parent = np.searchsorted(knots[1:-1], middle)
     maps = tuple((s[parent], o[parent]) for s, o in maps)
     a, c = maps[-1]
@@ -140,7 +140,7 @@ def _refine(knots: Array, a: Array, c: Array, gap: float) -> Array:
     return np.array([*kept, knots[-1]], dtype=knots.dtype)
 
 
-def _middles(knots: Array) -> Array:
+def middles(knots: Array) -> Array:
     """A point inside every interval."""
     low, high = knots[:-1].copy(), knots[1:].copy()
     if low[0] == -np.inf:
