@@ -14,6 +14,8 @@ r       density of a Bernoulli mask
 ======  ==========================================================
 """
 
+from refimpl.sparsity.architecture import SkipNetwork, active_kernels, active_rows, effective_widths
+from refimpl.sparsity.baselines import IterativePruning, LassoSubgradient, threshold
 from refimpl.sparsity.blocks import Blocks
 from refimpl.sparsity.bregman import (
     bregman_distance,
@@ -23,9 +25,12 @@ from refimpl.sparsity.bregman import (
     symmetric_bregman_distance,
 )
 from refimpl.sparsity.groups import L2, GroupL2, SparseGroup
+from refimpl.sparsity.initialization import bernoulli_mask, count, density, sparsify
 from refimpl.sparsity.linearized import Entropy, Quadratic, linearized_bregman, mirror_descent
 from refimpl.sparsity.optimizers import AdaBreg, GradientDescent, LinBreg, ProximalGradient
 from refimpl.sparsity.regularizers import L1, Box, ElasticNet, Nonnegative, Regularizer, SquaredL2, Zero
+from refimpl.sparsity.schedules import Plateau, TargetSparsity, restart
+from refimpl.sparsity.total_variation import TotalVariation, tv, tv_bregman, tv_denoise
 
 __all__ = [
     "L1",
@@ -37,19 +42,37 @@ __all__ = [
     "Entropy",
     "GradientDescent",
     "GroupL2",
+    "IterativePruning",
+    "LassoSubgradient",
     "LinBreg",
     "Nonnegative",
+    "Plateau",
     "ProximalGradient",
     "Quadratic",
     "Regularizer",
+    "SkipNetwork",
     "SparseGroup",
     "SquaredL2",
+    "TargetSparsity",
+    "TotalVariation",
     "Zero",
+    "active_kernels",
+    "active_rows",
+    "bernoulli_mask",
     "bregman_distance",
     "bregman_iteration",
+    "count",
+    "density",
+    "effective_widths",
     "inverse_scale_space",
     "lasso",
     "linearized_bregman",
     "mirror_descent",
+    "restart",
+    "sparsify",
     "symmetric_bregman_distance",
+    "threshold",
+    "tv",
+    "tv_bregman",
+    "tv_denoise",
 ]
