@@ -8,6 +8,7 @@ refuted: a check that cannot fail is vacuous.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import inf, isfinite, nan
@@ -180,7 +181,7 @@ class Claim:
     @property
     def statement(self) -> str:
         """What the claim says: the docstring of its body."""
-        return (self.body.__doc__ or "").strip()
+        return inspect.cleandoc(self.body.__doc__ or "")
 
     @property
     def expected(self) -> str:

@@ -19,7 +19,18 @@ import numpy as np
 from hypothesis import HealthCheck, Phase, Verbosity
 from hypothesis import strategies as st
 
-from refimpl.claims.claim import HOLDS, INCONCLUSIVE, NOTHING, REFUTED, VACUOUS, Claim, Control, Evidence, sharper
+from refimpl.claims.claim import (
+    HOLDS,
+    INCONCLUSIVE,
+    NOTHING,
+    REFUTED,
+    REGISTRY,
+    VACUOUS,
+    Claim,
+    Control,
+    Evidence,
+    sharper,
+)
 from refimpl.claims.literal import literal
 
 __all__ = ["ATTAINED", "Outcome", "Result", "explore", "literal", "verify"]
@@ -97,7 +108,8 @@ class Result:
     def replay(self) -> str:
         """The shell line that repeats this result."""
         fixed = "".join(f" --set '{name}={literal(value)}'" for name, value in self.fixed.items())
-        which = f'"{self.claim.id}" --reading "{self.claim.reading}"'
+        alike = [c for c in REGISTRY if (c.id, c.reading) == (self.claim.id, self.claim.reading)]
+        which = self.claim.name if len(alike) > 1 else f'"{self.claim.id}" --reading "{self.claim.reading}"'
         return f"refimpl verify {which} --seed {self.seed} --examples {self.examples}{fixed}"
 
 

@@ -67,17 +67,13 @@ def coverage(checked: set[str]) -> dict[str, Any]:
 
 def errata(records: Iterable[Record]) -> list[dict[str, Any]]:
     """The errata demonstrated by records: printed readings that were refuted, with their witness."""
-    return [
-        {
-            "id": r["id"],
-            "section": r["section"],
-            **r["erratum"],
-            "witness": r["witness"] or r["note"] or "",
-            "replay": r["replay"],
-        }
-        for r in records
-        if r["erratum"] and r["verdict"] == "refuted"
-    ]
+    return [_erratum(record) for record in records if record["erratum"] and record["verdict"] == "refuted"]
+
+
+def _erratum(record: Record) -> dict[str, Any]:
+    named = {key: record[key] for key in ("id", "section", "title", "check")}
+    witness = record["witness"] or record["note"]
+    return {**named, **record["erratum"], "witness": witness, "note": record["note"], "replay": record["replay"]}
 
 
 def to_json(data: Any) -> str:

@@ -86,11 +86,14 @@ def _why(control: Record) -> str:
 
 def found_errata(records: Sequence[Record]) -> str:
     """The errata that this run demonstrated."""
-    found = errata(records)
-    lines = [
-        f"  {e['id']} ({e['severity']})\n    printed:   {e['printed']}\n    corrected: {e['corrected']}" for e in found
-    ]
-    return "\n".join(["errata found:", *lines]) if found else ""
+    lines = [erratum(found) for found in errata(records)]
+    return "\n".join(["errata found:", *lines]) if lines else ""
+
+
+def erratum(found: Record) -> str:
+    """One erratum in three lines."""
+    head = f"  {found['id']} ({found['severity']}): {found['title']}"
+    return f"{head}\n    printed:   {found['printed']}\n    corrected: {found['corrected']}"
 
 
 def summary(document: Document) -> str:

@@ -19,6 +19,8 @@ def worst(record: Record) -> str:
         return "exact" if float(residual) <= 0 else "fails"
     if relation == "decays":
         return f"order off {short(residual)}/{short(tolerance)}"
+    if relation == "at most" and record["sharpness"] is not None and not record["attained"]:
+        return f"margin {short(1 - float(record['sharpness']))}"
     if relation == "at most" and float(residual) <= 0:
         return f"margin {short(abs(float(residual)) * EPS)}"
     return f"{short(residual)}/{short(tolerance)} eps"
