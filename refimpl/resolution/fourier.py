@@ -155,14 +155,14 @@ def pad_spectrum_adjoint(w_hat: Array, size: Size, nyquist: str = "split") -> Ar
 
 def _pad(v_hat: Array, size: Size, nyquist: str, adjoint: bool) -> Array:
     size = sizes("size", size)
-    v_hat = spectrum_array("v_hat", v_hat)
+    v_hat = spectrum_array("v_hat", v_hat).copy()
     validate.choice("nyquist", nyquist, ("split", "literal"))
     for axis, l in zip(trailing("v_hat", v_hat, len(size)), size):
         n = v_hat.shape[axis]
         if n != l:
             source, target, weight = _axis_map(l, n, nyquist) if adjoint else _axis_map(n, l, nyquist)
             v_hat = scatter(v_hat, axis, l, *((target, source) if adjoint else (source, target)), weight)
-    return v_hat.copy() if not v_hat.flags.owndata else v_hat
+    return v_hat
 
 
 def scatter(x: Array, axis: int, l: int, source: Array, target: Array, weight: Array) -> Array:
