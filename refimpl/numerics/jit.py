@@ -6,7 +6,7 @@
 
 import os
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 
@@ -26,9 +26,10 @@ def kernel(function: Function) -> Function:
     import numba
 
     try:
-        return numba.njit(cache=True, error_model="numpy", nogil=True)(function)
+        compiled = numba.njit(cache=True, error_model="numpy", nogil=True)(function)
     except RuntimeError:  # no writable place for the cache
-        return numba.njit(error_model="numpy", nogil=True)(function)
+        compiled = numba.njit(error_model="numpy", nogil=True)(function)
+    return cast(Function, compiled)
 
 
 def body_for(function: Function, *arrays: np.ndarray) -> Function:

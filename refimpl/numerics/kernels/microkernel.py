@@ -96,7 +96,7 @@ def _tile(P: int, V: int) -> Any:
         return lambda *args: _plain(P, V, *args)
 
     @intrinsic
-    def tile(typing, c, c0, cp, a, a0, ar, ap, ak, b, b0, br, bk, rows, depth):  # type: ignore[no-untyped-def]
+    def tile(typing, c, c0, cp, a, a0, ar, ap, ak, b, b0, br, bk, rows, depth):
         n = types.intp
         sig = types.void(c, n, n, a, n, n, n, n, b, n, n, n, n, n)
         return sig, lambda context, builder, s, args: _emit(context, builder, s, args, P, V)
@@ -104,7 +104,7 @@ def _tile(P: int, V: int) -> Any:
     return tile
 
 
-def _plain(P, V, c, c0, cp, a, a0, ar, ap, ak, b, b0, br, bk, rows, depth):  # type: ignore[no-untyped-def]
+def _plain(P, V, c, c0, cp, a, a0, ar, ap, ak, b, b0, br, bk, rows, depth):
     """C[p, :] += sum_r sum_k A[a0 + r ar + p ap + k ak] B[b0 + r br + k bk, :], as it is written."""
     c, a, b, width = c.reshape(-1), a.reshape(-1), b.reshape(-1), V * WIDTH // c.itemsize
     for p in range(P):
@@ -185,8 +185,8 @@ def forward(x, w, bias, rows, cols, sh, sw, y):
                 for i in range(Ho):
                     a0 = (i * sh + di) * row
                     _panel(out, i * line, width, xp, a0, row, sw * C, 1, w, at, step, width, rest, kw * C, Wo, two)
-            for o in range(v * width, min(v * width + width, O)):
-                for i in range(Ho):
+            for i in range(Ho):
+                for o in range(v * width, min(v * width + width, O)):
                     target = y[n, o, i]
                     for j in range(Wo):
                         target[j] = out[i, j, o - v * width] + bias[o]
@@ -214,9 +214,9 @@ def input_gradient(dy, w, rows, cols, sh, sw, dx):
                         c0 = ((i * sh + di) * len(cols) + dj) * width
                         b0 = ((v * kh + di) * kw + dj) * O * width
                         _panel(dxp, c0, sw * width, g, i * Wo * O, 0, O, 1, w, b0, 0, width, 1, O, Wo, two)
-            for c in range(v * width, min(v * width + width, C)):
-                for i in range(len(rows)):
-                    if rows[i] >= 0:
+            for i in range(len(rows)):
+                if rows[i] >= 0:
+                    for c in range(v * width, min(v * width + width, C)):
                         target = dx[n, c, rows[i]]
                         for j in range(len(cols)):
                             if cols[j] >= 0:

@@ -1,0 +1,158 @@
+"""Times of refimpl beside PyTorch and the machine's own limits, interleaved in one process.
+
+    python scripts/bench.py [--quick] [--threads 1] [--only conv] [--json FILE] [--plot FILE]
+
+Every row first checks that the results agree (the error is printed in eps of the largest entry), then runs
+refimpl, PyTorch and, where it is of interest, plain NumPy in turn for many rounds. Printed are the median
+times, the spread (quartiles over median), PyTorch's time over ours (> 1: faster than PyTorch), the goal for
+that ratio, and the share of the limit: copy bandwidth for work that moves data, fused multiply-add peak for
+work that computes. Absolute times mean nothing elsewhere, ratios carry over roughly.
+
+The allocator matters: by default large arrays are mapped afresh in every call, in PyTorch too. ``--tuned`` runs
+both under a raised ``MALLOC_MMAP_THRESHOLD_``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent
+
+
+@dataclass
+class Row:
+    """One piece of work: how refimpl, torch and NumPy do it, what it moves and computes, the goal."""
+
+    name: str
+    ours: Callable[[], Any]
+    torch: Callable[[], Any] | None
+    goal: float | None = None
+    numpy: Callable[[], Any] | None = None
+    compare: Callable[[], float] | None = None
+    moved: float = 0.0  # bytes
+    flops: float = 0.0
+    tolerance: float = 64.0
+    times: dict[str, list[float]] = field(default_factory=dict)
+
+
+def median(values: list[float]) -> float:
+    """The median of a few numbers."""
+    ordered = sorted(values)
+    return ordered[len(ordered) // 2]
+
+
+def run(row: Row, rounds: int, seconds: float) -> dict[str, Any]:
+    """Check, warm up, then time the candidates in turn; at least `rounds` rounds and at most about `seconds`."""
+    error = row.compare() if row.compare else 0.0
+    candidates = {n: f for n, f in (("ours", row.ours), ("torch", row.torch), ("numpy", row.numpy)) if f}
+    repeat = {name: _repetitions(f) for name, f in candidates.items()}
+    times: dict[str, list[float]] = {name: [] for name in candidates}
+    started = time.perf_counter()
+    while len(times["ours"]) < rounds or (time.perf_counter() - started < seconds and len(times["ours"]) < 5 * rounds):
+        for name, f in candidates.items():
+            begin = time.perf_counter()
+            for _ in range(repeat[name]):
+                f()
+            times[name].append((time.perf_counter() - begin) / repeat[name])
+    return {"name": row.name, "error": error, "tolerance": row.tolerance, "goal": row.goal, **_summary(row, times)}
+
+
+def _repetitions(f: Callable[[], Any]) -> int:
+    f()
+    begin = time.perf_counter()
+    f()
+    return max(1, int(2e-3 / max(time.perf_counter() - begin, 1e-7)))
+
+
+def _summary(row: Row, times: dict[str, list[float]]) -> dict[str, Any]:
+    ours = median(times["ours"])
+    ordered = sorted(times["ours"])
+    spread = (ordered[3 * len(ordered) // 4] - ordered[len(ordered) // 4]) / ours
+    result = {"seconds": {k: median(v) for k, v in times.items()}, "spread": spread, "rounds": len(ordered)}
+    result["ratio"] = median(times["torch"]) / ours if row.torch else None
+    result["rate"] = row.moved / ours if row.moved else row.flops / ours
+    result["unit"] = "B/s" if row.moved else "flop/s"
+    result["intensity"] = row.flops / row.moved if row.moved and row.flops else None
+    return result
+
+
+def main() -> int:
+    """Run the rows, print the table, write JSON and the roofline plot."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer rounds and sizes")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--only", default="", help="rows whose name contains this")
+    parser.add_argument("--tuned", action="store_true", help="raise the allocator's mmap threshold")
+    parser.add_argument("--rounds", type=int, default=0, help="rounds a row (default 15, quick 5)")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path)
+    args = parser.parse_args()
+    _environment(args)
+    sys.path.insert(0, str(ROOT))
+    import bench_rows
+
+    rounds = args.rounds or (5 if args.quick else 15)
+    limits = bench_rows.limits()
+    print(f"{platform.processor() or platform.machine()}, {args.threads} thread(s), torch {bench_rows.torch_version()}")
+    print("limits: " + ", ".join(f"{k} {v / 1e9:.0f} G" for k, v in limits.items()), flush=True)
+    print(f"{'work':52} {'ours':>9} {'torch':>9} {'ratio':>6} {'goal':>5} {'limit':>6} {'spread':>6} {'eps':>6}")
+    results = []
+    for row in bench_rows.rows(args.quick):
+        if args.only in row.name:
+            results.append(run(row, rounds, 0.5 if args.quick else 2.0))
+            print(_line(results[-1], limits), flush=True)
+    _write(args, limits, results)
+    wrong = [r["name"] for r in results if not r["error"] <= r["tolerance"]]
+    if wrong:
+        print("results disagree: " + ", ".join(wrong), file=sys.stderr)
+    return 1 if wrong else 0
+
+
+def _environment(args: argparse.Namespace) -> None:
+    """Thread counts must be set before the libraries load; the allocator before the process starts."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "REFIMPL_NUM_THREADS")
+    wanted = dict.fromkeys(names, str(args.threads))
+    if args.tuned:
+        wanted |= {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 31)}
+    if any(os.environ.get(k) != v for k, v in wanted.items()):
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | wanted)
+
+
+def _line(r: dict[str, Any], limits: dict[str, float]) -> str:
+    torch = r["seconds"].get("torch")
+    limit = r["rate"] / limits["copy B/s" if r["unit"] == "B/s" else f"fma {r['name'].split()[-1]} flop/s"]
+    cells = [
+        _time(r["seconds"]["ours"]),
+        _time(torch) if torch else "",
+        f"{r['ratio']:.2f}" if torch else "",
+        f"{r['goal']:g}" if r["goal"] else "",
+    ]
+    shown = f"{cells[0]:>9} {cells[1]:>9} {cells[2]:>6} {cells[3]:>5} {limit if r['rate'] else 0:6.0%}"
+    return f"{r['name']:52} {shown} {r['spread']:6.0%} {r['error']:6.1f}"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds * 1e6:.1f} us" if seconds < 1e-3 else f"{seconds * 1e3:.2f} ms"
+
+
+def _write(args: argparse.Namespace, limits: dict[str, float], results: list[dict[str, Any]]) -> None:
+    if args.json:
+        about = {"threads": args.threads, "tuned": args.tuned, "limits": limits}
+        args.json.write_text(json.dumps(about | {"rows": results}, indent=1) + "\n")
+    if args.plot:
+        import bench_rows
+
+        bench_rows.plot(args.plot, limits, results)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,365 @@
+"""The rows of ``scripts/bench.py``: one function a family of work."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from bench import Row, median
+from torch.nn import functional as F
+
+from refimpl.numerics import convolution
+from refimpl.numerics.compare import eps_error
+from refimpl.numerics.kernels import microkernel
+from refimpl.resolution import SpectralConv
+from refimpl.resolution.interpolation import resize
+from refimpl.setting import GELU, Conv2d, CrossEntropy, Dense, Flatten, MaxPool2d, Network, ReLU, mlp
+from refimpl.setting.risk import risk_and_gradient
+from refimpl.sparsity import L1, AdaBreg, GroupL2, LinBreg, tv_denoise
+
+DTYPES = (np.float32, np.float64)
+
+
+def torch_version() -> str:
+    """The version of PyTorch."""
+    return str(torch.__version__)
+
+
+def limits() -> dict[str, float]:
+    """Copy bandwidth beyond the caches (bytes read plus written) and the fused multiply-add peak of one thread."""
+    torch.set_num_threads(int(torch.get_num_threads()))
+    a = np.ones(1 << 25)
+    b = np.empty_like(a)
+    found = {"copy B/s": 2 * a.nbytes / _fastest(lambda: np.copyto(b, a))}
+    for dtype in DTYPES:
+        w = np.ones((1, 1, 192, 2 * microkernel.lanes_of(dtype)), dtype)
+        tiles, x = microkernel.panels(w), np.ones((1, 192, 1, 1400), dtype)
+        y, rows, cols = np.empty((1, w.shape[-1], 1, 1400), dtype), np.arange(1), np.arange(1400)
+        zero = np.zeros(w.shape[-1], dtype)
+        seconds = _fastest(lambda: microkernel.forward(x, tiles, zero, rows, cols, 1, 1, y))  # noqa: B023
+        found[f"fma {np.dtype(dtype).name} flop/s"] = 2 * y.size * 192 / seconds
+    return found
+
+
+def _fastest(f: Callable[[], Any]) -> float:
+    times = []
+    for _ in range(9):
+        begin = time.perf_counter()
+        f()
+        times.append(time.perf_counter() - begin)
+    return median(sorted(times)[:3])
+
+
+def rows(quick: bool) -> Iterator[Row]:
+    """Every row, in the order of the table."""
+    for dtype in DTYPES:
+        for n in (10**4, 10**6) if quick else (10**4, 10**5, 10**6, 10**7):
+            yield from steps(n, dtype)
+    for dtype in DTYPES:
+        yield from groups(dtype)
+    for dtype in DTYPES:
+        for c_in, c_out, k in ((64, 64, 3), (1, 64, 5), (16, 32, 3), (64, 64, 5), (32, 64, 3)):
+            yield from conv(c_in, c_out, k, 20 if quick else 100, dtype)
+    for dtype in DTYPES:
+        yield from training(dtype)
+    yield from pointwise(quick)
+    for dtype in DTYPES:
+        for modes, n in ((5, 28), (9, 64), (16, 64), (28, 64)) if quick else ((5, 28), (9, 64), (16, 128), (28, 128)):
+            yield spectral(modes, n, dtype)
+    yield from resizing()
+    yield from rof(quick)
+
+
+def label(text: str, dtype: Any) -> str:
+    """The row's name: what, and the dtype last."""
+    return f"{text} {np.dtype(dtype).name}"
+
+
+def steps(n: int, dtype: Any) -> Iterator[Row]:
+    """The fused optimizer steps against the same formulas written with torch's operators."""
+    rng = np.random.default_rng(0)
+    theta, g = rng.standard_normal(n).astype(dtype), (1e-3 * rng.standard_normal(n)).astype(dtype)
+    tau, lam, delta, size = 0.1, 0.1, 1.0, theta.itemsize
+    for name, opt, passes in (
+        ("LinBreg", LinBreg(L1(lam), tau, delta), 4),
+        ("LinBreg momentum", LinBreg(L1(lam), tau, delta, momentum=0.9), 6),
+        ("AdaBreg", AdaBreg(L1(lam), 1e-3, delta), 8),
+    ):
+        state = opt.init(theta)
+        peer = _TorchBreg(name, theta, g, tau if name != "AdaBreg" else 1e-3, lam, delta)
+
+        def check(opt: Any = opt, peer: _TorchBreg = peer) -> float:
+            return eps_error(opt.step(opt.init(theta), g).theta, peer.once().numpy(), 4)
+
+        def ours(opt: Any = opt, state: Any = state) -> None:
+            opt.step(state, g, inplace=True)
+
+        yield Row(label(f"{name} step, n = {n:.0e}", dtype), ours, peer.once, 7, compare=check, moved=passes * n * size)
+
+
+class _TorchBreg:
+    """The published optimizers' arithmetic in torch: one operator a line, temporaries as they come."""
+
+    def __init__(self, kind: str, theta: np.ndarray, g: np.ndarray, tau: float, lam: float, delta: float):
+        self.kind, self.tau, self.lam, self.delta, self.k = kind, tau, lam, delta, 0
+        self.theta, self.g = torch.from_numpy(theta.copy()), torch.from_numpy(g.copy())
+        self.v = self.theta / delta + lam * torch.sign(self.theta)
+        self.m, self.s = torch.zeros_like(self.v), torch.zeros_like(self.v)
+
+    def once(self) -> torch.Tensor:
+        """One step."""
+        self.k += 1
+        if self.kind == "LinBreg":
+            self.v = self.v - self.tau * self.g
+        elif self.kind == "LinBreg momentum":
+            self.m = 0.9 * self.m + (1 - 0.9) * self.tau * self.g
+            self.v = self.v - self.m
+        else:
+            self.m = 0.9 * self.m + (1 - 0.9) * self.g
+            self.s = 0.999 * self.s + (1 - 0.999) * self.g**2
+            root = self.s.sqrt() / (1 - 0.999**self.k) ** 0.5 + 1e-8
+            self.v = self.v - self.tau / (1 - 0.9**self.k) * self.m / root
+        x = self.delta * self.v
+        self.theta = torch.sign(x) * torch.clamp(torch.abs(x) - self.delta * self.lam, min=0)
+        return self.theta
+
+
+def groups(dtype: Any) -> Iterator[Row]:
+    """Group shrinkage of rows and of convolution kernels."""
+    rng = np.random.default_rng(0)
+    for name, shape in (("rows", (2000, 784)), ("kernels", (256, 256, 5, 5))):
+        v = rng.standard_normal(shape).astype(dtype)
+        J, t = GroupL2(0.5, name), torch.from_numpy(v)
+        flat = t.reshape(-1, 784 if name == "rows" else 25)
+        weight = 0.5 * flat.shape[1] ** 0.5
+
+        def theirs(flat: torch.Tensor = flat, weight: float = weight) -> torch.Tensor:
+            norms = torch.linalg.vector_norm(flat, dim=1, keepdim=True)
+            return flat * torch.clamp(1 - weight / norms, min=0)
+
+        yield Row(
+            label(f"group shrinkage, {name} of {shape}", dtype),
+            lambda J=J, v=v: J.prox(v),
+            theirs,
+            2,
+            compare=lambda J=J, v=v, f=theirs: eps_error(J.prox(v).ravel(), f().numpy().ravel(), 4),
+            moved=2 * v.nbytes,
+        )
+
+
+def conv(c_in: int, c_out: int, k: int, batch: int, dtype: Any) -> Iterator[Row]:
+    """Convolution of 28 x 28 images with zero padding: forward, and both gradients together."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((batch, c_in, 28, 28)).astype(dtype)
+    w = rng.standard_normal((c_out, c_in, k, k)).astype(dtype)
+    how: tuple[Any, ...] = ((1, 1), (k // 2,) * 4, "zero")
+    tx, tw = torch.from_numpy(x).requires_grad_(), torch.from_numpy(w).requires_grad_()
+    ty = F.conv2d(tx, tw, padding=k // 2)
+    dy = rng.standard_normal(tuple(ty.shape)).astype(dtype)
+    tdy, flops = torch.from_numpy(dy), 2.0 * dy.size * c_in * k * k
+    f32 = dtype == np.float32
+    goal = {(64, 3): (1.0, 5), (1, 5): (1.5, 5), (16, 3): (1.1, 7), (64, 5): (1.0, 5), (32, 3): (1.05, 5)}[(c_in, k)]
+
+    def plain() -> torch.Tensor:
+        with torch.no_grad():
+            return F.conv2d(tx, tw, padding=k // 2)
+
+    yield Row(
+        label(f"conv {c_in}->{c_out} {k}x{k} forward", dtype),
+        lambda: convolution.forward(x, w, *how),
+        plain,
+        goal[not f32],
+        compare=lambda: eps_error(convolution.forward(x, w, *how), plain().numpy(), c_in * k * k),
+        flops=flops,
+    )
+
+    def ours() -> tuple[np.ndarray, np.ndarray]:
+        return convolution.input_gradient(dy, w, (28, 28), *how), convolution.kernel_gradient(x, dy, (k, k), *how)
+
+    def theirs() -> Any:
+        return torch.autograd.grad(ty, (tx, tw), tdy, retain_graph=True)
+
+    yield Row(
+        label(f"conv {c_in}->{c_out} {k}x{k} both gradients", dtype),
+        ours,
+        theirs,
+        1.5 if f32 else 4,
+        compare=lambda: eps_error(ours()[0], theirs()[0].numpy(), c_out * k * k),
+        flops=2 * flops,
+    )
+
+
+def training(dtype: Any) -> Iterator[Row]:
+    """Whole LinBreg steps of the perceptron 784-200-80-10 and of a small convolutional network, batch 128."""
+    rng = np.random.default_rng(0)
+    x, y = rng.random((128, 1, 28, 28)).astype(dtype), rng.integers(0, 10, 128)
+    small = Network(
+        [Conv2d(1, 16, 3), MaxPool2d(2), ReLU(), Conv2d(16, 32, 3), MaxPool2d(2), ReLU(), Flatten(), Dense(1568, 10)]
+    )
+    peer = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 16, 3, padding=1), torch.nn.MaxPool2d(2), torch.nn.ReLU(),
+        torch.nn.Conv2d(16, 32, 3, padding=1), torch.nn.MaxPool2d(2), torch.nn.ReLU(),
+        torch.nn.Flatten(), torch.nn.Linear(1568, 10),
+    )  # fmt: skip
+    sizes = [torch.nn.Linear(784, 200), torch.nn.ReLU(), torch.nn.Linear(200, 80), torch.nn.ReLU()]
+    perceptron = torch.nn.Sequential(torch.nn.Flatten(), *sizes, torch.nn.Linear(80, 10))
+    f32 = dtype == np.float32
+    flat = mlp([784, 200, 80, 10])
+    yield _whole_step("whole step 784-200-80-10", flat, perceptron, x.reshape(128, -1), y, dtype, 2 if f32 else 2.5)
+    yield _whole_step("whole step, small conv net", small, peer, x, y, dtype, 3 if f32 else 7)
+
+
+def _whole_step(name: str, net: Network, peer: Any, x: np.ndarray, y: np.ndarray, dtype: Any, goal: float) -> Row:
+    peer = peer.to(torch.float32 if dtype == np.float32 else torch.float64)
+    theta = np.concatenate([p.detach().numpy().ravel() for p in peer.parameters()]).astype(dtype)
+    opt, tx, ty = LinBreg(L1(1e-3), 0.05), torch.from_numpy(x), torch.from_numpy(y)
+    state, loss = opt.init(theta), CrossEntropy()
+    v = [p.detach() + 1e-3 * torch.sign(p.detach()) for p in peer.parameters()]
+
+    def gradient() -> np.ndarray:
+        return risk_and_gradient(net, loss, theta, x, y)[1]
+
+    def ours() -> None:
+        opt.step(state, risk_and_gradient(net, loss, state.theta, x, y)[1], inplace=True)
+
+    def backward() -> None:
+        peer.zero_grad()
+        F.cross_entropy(peer(tx), ty).backward()
+
+    def theirs() -> None:
+        backward()
+        with torch.no_grad():
+            for p, q in zip(peer.parameters(), v):
+                q.add_(p.grad, alpha=-0.05)
+                p.copy_(torch.sign(q) * torch.clamp(torch.abs(q) - 1e-3, min=0))
+
+    def check() -> float:
+        backward()
+        return eps_error(gradient(), np.concatenate([p.grad.numpy().ravel() for p in peer.parameters()]), 1.0)
+
+    return Row(label(name, dtype), ours, theirs, goal, compare=check)
+
+
+def pointwise(quick: bool) -> Iterator[Row]:
+    """Softmax cross-entropy, ReLU and GELU, forward and backward, in float32."""
+    rng, loss = np.random.default_rng(0), CrossEntropy()
+    for batch in (128, 10000):
+        z, y = rng.standard_normal((batch, 10)).astype(np.float32), rng.integers(0, 10, batch)
+        tz, ty = torch.from_numpy(z).requires_grad_(), torch.from_numpy(y)
+
+        def theirs(tz: torch.Tensor = tz, ty: torch.Tensor = ty) -> torch.Tensor:
+            return torch.autograd.grad(F.cross_entropy(tz, ty), tz)[0]
+
+        yield Row(
+            label(f"softmax cross-entropy {batch} x 10", np.float32),
+            lambda z=z, y=y: loss.value_and_gradient(z, y),
+            theirs,
+            10,
+            compare=lambda z=z, y=y, f=theirs: eps_error(loss.value_and_gradient(z, y)[1], f().numpy()),
+            moved=2 * z.nbytes,
+        )
+    for layer, function, goal in ((ReLU(), torch.relu, 3), (GELU(), F.gelu, 1)):
+        for n in (26000, 10**6) if quick else (26000, 10**6, 10**7):
+            yield _activation(layer, function, n, goal)
+
+
+def _activation(layer: Any, function: Any, n: int, goal: float) -> Row:
+    rng = np.random.default_rng(0)
+    x, dy = rng.standard_normal((2, n)).astype(np.float32), rng.standard_normal((2, n)).astype(np.float32)
+    tx, tdy = torch.from_numpy(x).requires_grad_(), torch.from_numpy(dy)
+
+    def ours() -> np.ndarray:
+        _, cache = layer.forward({}, x)
+        return layer.backward({}, cache, dy)[0]
+
+    def theirs() -> torch.Tensor:
+        return torch.autograd.grad(function(tx), tx, tdy)[0]
+
+    return Row(
+        label(f"{type(layer).__name__} forward + backward, n = {2 * n:.0e}", np.float32),
+        ours,
+        theirs,
+        goal,
+        compare=lambda: eps_error(ours(), theirs().numpy()),
+        moved=5 * x.nbytes,
+    )
+
+
+def spectral(modes: int, n: int, dtype: Any) -> Row:
+    """A spectral layer of 16 channels, batch 32: forward and both gradients."""
+    rng = np.random.default_rng(0)
+    layer = SpectralConv(16, 16, (modes, modes), bias=False)
+    params = {k: v.astype(dtype) for k, v in layer.init(rng).items()}
+    x, dy = (rng.standard_normal((32, 16, n, n)).astype(dtype) for _ in range(2))
+    tx, tdy = torch.from_numpy(x).requires_grad_(), torch.from_numpy(dy)
+    half = modes // 2
+    w = torch.randn(16, 16, 2 * half + 1, half + 1, dtype=torch.complex64 if dtype == np.float32 else torch.complex128)
+    w.requires_grad_()
+    index = torch.cat([torch.arange(half + 1), torch.arange(n - half, n)])
+
+    def theirs() -> Any:
+        spectrum = torch.fft.rfft2(tx)[..., index, : half + 1]
+        out = torch.zeros(32, 16, n, n // 2 + 1, dtype=w.dtype)
+        out[..., index, : half + 1] = torch.einsum("bixy,ioxy->boxy", spectrum, w)
+        return torch.autograd.grad(torch.fft.irfft2(out, s=(n, n)), (tx, w), tdy)
+
+    def ours() -> Any:
+        _, cache = layer.forward(params, x)
+        return layer.backward(params, cache, dy)
+
+    goal = {5: (5.7, 4.5), 9: (4.4, 3.3), 16: (2.4, 2.0), 28: (1.7, 1.3)}[modes][dtype == np.float64]
+    return Row(label(f"spectral layer, {modes} modes, N = {n}", dtype), ours, theirs, goal)
+
+
+def resizing() -> Iterator[Row]:
+    """Trigonometric resizing against the same through torch.fft."""
+    v = np.random.default_rng(0).standard_normal((32, 16, 28, 28))
+    for l in (27, 56, 112):
+        t = torch.from_numpy(v)
+        m = min(28, l)
+        keep = torch.cat([torch.arange((m + 1) // 2), torch.arange(-(m // 2), 0)])
+
+        def theirs(l: int = l, t: torch.Tensor = t, keep: torch.Tensor = keep) -> torch.Tensor:
+            out = torch.zeros(32, 16, l, l, dtype=torch.complex128)
+            spectrum = torch.fft.fft2(t)
+            out[..., (keep % l)[:, None], keep % l] = spectrum[..., (keep % 28)[:, None], keep % 28]
+            return torch.fft.ifft2(out).real * (l / 28) ** 2
+
+        yield Row(label(f"trigonometric resize 28 -> {l}", np.float64), lambda l=l: resize(v, (l, l)), theirs, 1)
+
+
+def rof(quick: bool) -> Iterator[Row]:
+    """Total variation denoising to a loose gap (iterations a second are what counts)."""
+    for n in (64,) if quick else (64, 256):
+        f = np.random.default_rng(0).standard_normal((n, n))
+        count = tv_denoise(f, 0.5, gap=1e-2 * n * n).iterations
+        yield Row(
+            label(f"ROF {n} x {n}, {count} iterations", np.float64),
+            lambda f=f, n=n: tv_denoise(f, 0.5, gap=1e-2 * n * n),
+            None,
+            moved=9.0 * 8 * n * n * count,
+        )
+
+
+def plot(path: Path, limits: dict[str, float], results: list[dict[str, Any]]) -> None:
+    """Ratio to PyTorch and share of the machine's limit, a bar a row."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    shown = [r for r in results if r["ratio"]]
+    figure, axis = plt.subplots(figsize=(7, 0.22 * len(shown) + 1), layout="constrained")
+    axis.barh([r["name"] for r in shown], [r["ratio"] for r in shown], color="#0072B2")
+    goals = [r["goal"] or np.nan for r in shown]
+    axis.plot(goals, [r["name"] for r in shown], "|", color="#D55E00", markersize=9, label="goal")
+    axis.axvline(1, color="black", linewidth=0.8)
+    axis.set(xscale="log", xlabel="PyTorch's time over refimpl's")
+    axis.invert_yaxis()
+    axis.tick_params(labelsize=6)
+    axis.legend()
+    figure.savefig(path, dpi=150)
