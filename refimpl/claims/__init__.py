@@ -19,6 +19,7 @@ ROOMS = (
     "setting",
     "robustness",
     "convex_analysis",
+    "prox_of_norms",
     "linearized_bregman",
     "assumptions",
     "convergence",

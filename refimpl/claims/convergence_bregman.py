@@ -108,7 +108,7 @@ def sparse_regularizers() -> st.SearchStrategy[Any]:
 
 
 def one_point_evidence(loss: Any, J: Any, delta: float, v: Array, nu: float) -> Evidence:
-    """nu D^v(theta*, theta) <= L(theta*) - L(theta) - <grad L(theta), theta* - theta> at the theta of this v (4.19b)."""
+    """nu D^v(theta*, theta) <= L(theta*) - L(theta) - <grad L(theta), theta* - theta> at theta = theta(v) (4.19b)."""
     theta = J.prox(delta * v, delta)
     distance = float(bregman_distance(ElasticNet(J, delta), loss.minimizer, theta, v))
     gap = -loss.value(theta) - float(loss.gradient(theta) @ (loss.minimizer - theta))
