@@ -29,6 +29,7 @@ from refimpl.robustness.bounds import (
 )
 from refimpl.robustness.clip import ClipPenalty, train_clip
 from refimpl.robustness.exact import exact_lipschitz, exact_lipschitz_rational
+from refimpl.robustness.integer import milp_lipschitz
 from refimpl.robustness.lipschitz import LipschitzReport, lipschitz_report
 from refimpl.robustness.norms import norm, operator_norm
 from refimpl.robustness.piecewise import pieces
@@ -95,6 +96,7 @@ __all__ = [
     "lipschitz_estimate",
     "lipschitz_report",
     "margin",
+    "milp_lipschitz",
     "noise",
     "norm",
     "operator_norm",

@@ -62,6 +62,8 @@ def exact_lipschitz_rational(network: Network, theta: Array, domain: Any = None,
     ValueError : as `exact_lipschitz`; more than one input; q = 2, which would need square roots.
     """
     validate.choice("q", check_norm("q", q), (1.0, np.inf))
+    if inputs_of(network, theta) != 1:
+        validate.fail("network", "one input", repr(network))
     ops = [(op[0], *map(_rational, op[1:])) for op in program(network, theta)]
     (low,), (high,) = check_domain(domain, inputs_of(network, theta))
     low, high = (end if np.isinf(end) else Fraction(end) for end in (low, high))

@@ -63,7 +63,7 @@ def regions(network: Network, theta: Array, domain: Any = None, limit: int = 20_
 def _box_cell(low: Array, high: Array) -> _Cell:
     n = len(low)
     G, h = np.concatenate([-np.eye(n), np.eye(n)]), np.concatenate([-low, high])
-    cell = _inner_ball(G[np.isfinite(h)], h[np.isfinite(h)])
+    cell = inner_ball(G[np.isfinite(h)], h[np.isfinite(h)])
     assert cell is not None
     return cell
 
@@ -100,10 +100,10 @@ def _half(cell: _Cell, normal: Array, offset: float) -> _Cell | None:
     radius = min(cell.radius, (cell.radius + depth) / 2)
     if radius > THIN:
         return _Cell(G, h, cell.center + normal * max(0.0, (cell.radius - depth) / 2), radius)
-    return _inner_ball(G, h)
+    return inner_ball(G, h)
 
 
-def _inner_ball(G: Array, h: Array) -> _Cell | None:
+def inner_ball(G: Array, h: Array) -> _Cell | None:
     """The largest ball of radius <= 1 in {G x <= h}: max r subject to G x + r <= h; None if it is thin."""
     n = G.shape[1]
     rows = np.hstack([G, np.ones((len(G), 1))])
