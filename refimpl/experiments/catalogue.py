@@ -39,9 +39,10 @@ EXPERIMENTS = {
     e.name: e
     for e in (
         Experiment(
-            "bregman-mlp",
-            "sparse training of a perceptron: SGD, ProxGD, LinBreg, momentum, AdaBreg",
-            "sparsity:bregman_mlp",
+            "bregman-distance", "Fig. 4.1: the gap between J and its linearisation", "bregman:bregman_distance_figure"
         ),
+        Experiment("bregman-mlp", "SGD, ProxGD, LinBreg, momentum, AdaBreg on a perceptron", "sparsity:bregman_mlp"),
+        Experiment("nas-autoencoder", "neurons that sparse training leaves in a tower", "architecture:nas_autoencoder"),
+        Experiment("sparse-speed", "time and memory of a training step against sparsity", "speed:sparse_speed"),
     )
 }

@@ -10,19 +10,12 @@ from typing import Any
 
 from refimpl.numerics.files import write_text
 
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Figures and tables</title>
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }}
-figure {{ margin: 1rem 0 2rem; }} img {{ max-width: 100%; }} figcaption {{ color: #444; }}
-h2 {{ border-top: 1px solid #ccc; padding-top: 1rem; }} pre {{ overflow-x: auto; background: #f6f6f6; padding: .5rem; }}
-small {{ color: #666; }}
-</style></head><body><h1>Figures and tables</h1>
-<nav>{links}</nav>
-{sections}
-</body></html>
-"""
+PAGE = """<!doctype html> <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-
+    width, initial-scale=1"> <title>Figures and tables</title> <style> body {{ font: 16px/1.5 system-ui, sans-serif;
+    max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #222; }} figure {{ margin: 1rem 0 2rem; }} img {{
+    max-width: 100%; }} figcaption {{ color: #444; }} h2 {{ border-top: 1px solid #ccc; padding-top: 1rem; }} pre {{
+    overflow-x: auto; background: #f6f6f6; padding: .5rem; }} small {{ color: #666; }}
+    </style></head><body><h1>Figures and tables</h1> <nav>{links}</nav> {sections} </body></html>"""
 
 
 def write_gallery(folder: Path, names: list[str]) -> Path:
@@ -30,17 +23,12 @@ def write_gallery(folder: Path, names: list[str]) -> Path:
 
     Every text is escaped and every picture embedded, so that the page can be passed on alone.
     """
-    records = [
-        (folder / name, json.loads((folder / name / f"{name}.json").read_text())) for name in _present(folder, names)
-    ]
+    present = [name for name in names if (folder / name / f"{name}.json").is_file()]
+    records = [(folder / name, json.loads((folder / name / f"{name}.json").read_text())) for name in present]
     links = " · ".join(f'<a href="#{escape(r["experiment"])}">{escape(r["experiment"])}</a>' for _, r in records)
     page = PAGE.format(links=links, sections="\n".join(_section(place, record) for place, record in records))
     write_text(folder / "index.html", page)
     return folder / "index.html"
-
-
-def _present(folder: Path, names: list[str]) -> list[str]:
-    return [name for name in names if (folder / name / f"{name}.json").is_file()]
 
 
 def _section(folder: Path, record: dict[str, Any]) -> str:

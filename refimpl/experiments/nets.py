@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from refimpl.experiments.data import Part
+from refimpl.setting.initialization import fans
 from refimpl.setting.network import Network
+from refimpl.sparsity.initialization import sparsify
 
 Array = np.ndarray
 
@@ -41,11 +43,16 @@ def standardiser(training: Part) -> Callable[[Part], Part]:
     return lambda part: Part(((part.x - mean) / spread).astype(np.float32), part.labels)
 
 
-def sparse_start(network: Network, density: float, seed: int) -> Array:
-    """He weights times a Bernoulli(density) mask over sqrt(density), which keeps their variance (4.33); float32."""
+def sparse_start(network: Network, density: float, seed: int, groups: str | Mapping[str, str] = "weights") -> Array:
+    """A random theta with this share of nonzero weights (or rows, or kernels) and unchanged variance (4.33), float32.
+
+    Biases are drawn from U[0, 1/sqrt(fan_in)]: a zero row of weights with zero bias has a zero gradient, by
+    ReLU'(0) = 0, and would stay inactive for ever.
+    """
     rng = np.random.default_rng(seed)
-    theta = network.init(rng)
-    keep = (rng.random(theta.size) < density) | ~is_weight(network)
-    return np.where(keep, theta, 0).astype(np.float32) / np.where(is_weight(network), np.sqrt(density), 1).astype(
-        np.float32
-    )
+    theta = sparsify(network, network.init(rng), density, rng, groups)
+    for name, shape in network.shapes.items():
+        if name.endswith("bias"):
+            fan_in = fans(network.shapes[name.removesuffix("bias") + "weight"])[0]
+            theta[network.slices[name]] = rng.uniform(0, fan_in**-0.5, shape)
+    return theta.astype(np.float32)

@@ -120,6 +120,6 @@ CAPTIONS = {
         the first epoch; ProxGD fills most of them and thins out slowly; LinBreg adds weights only as they are needed,
         the fewer the larger lambda is, at nearly the same accuracy. Bands: lowest to highest seed.""",
     "bregman-mlp-methods": """LinBreg, LinBreg with momentum 0.9 and AdaBreg at lambda = 0.1: all start from 1 % and
-        stay sparse; AdaBreg is the best in accuracy, and the fastest also in the weights it adds. Bands: lowest to highest
-        seed.""",
+        stay sparse; AdaBreg is the best in accuracy, and the fastest also in the weights it adds. Bands: lowest to
+        highest seed.""",
 }

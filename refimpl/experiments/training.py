@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from refimpl.numerics import validate
 from refimpl.numerics.files import atomic_write
 from refimpl.setting.losses import CrossEntropy, Loss
 from refimpl.setting.network import Network
+from refimpl.sparsity.schedules import Plateau
 
 Array = np.ndarray
 Record = dict[str, float]
@@ -37,7 +39,7 @@ class Recipe:
     ----------
     epochs, batch : passes over the data; samples a step (the last batch of an epoch may be smaller).
     seed : of the order of the samples and of whatever the gradient draws.
-    patience : halve tau after so many epochs in a row without the loss falling by 1 %; None keeps tau.
+    patience : halve tau when the loss has not fallen by 1 % for more epochs than this; None keeps tau.
     """
 
     epochs: int
@@ -50,7 +52,7 @@ class Recipe:
         validate.integer("batch", self.batch, low=1)
         validate.integer("seed", self.seed, low=0)
         if self.patience is not None:
-            validate.integer("patience", self.patience, low=1)
+            validate.integer("patience", self.patience, low=0)
 
 
 class Outcome(NamedTuple):
@@ -100,7 +102,7 @@ def train(
         state, records = _resume(Path(checkpoint), state, identity)
     progress = Progress(recipe.epochs - len(records), label, every=5.0)
     for epoch in range(len(records) + 1, recipe.epochs + 1):
-        tau = optimizer.tau * halvings([r["loss"] for r in records], recipe.patience)
+        tau = _scheduled(optimizer.tau, records, recipe.patience)
         state, mean = _epoch(optimizer, tau, state, gradient, x, target, recipe, epoch)
         records.append({"epoch": epoch, "loss": mean, "tau": tau} | (watch(state.theta) if watch else {}))
         if checkpoint is not None:
@@ -123,14 +125,12 @@ def _epoch(
     return state, total / len(x)
 
 
-def halvings(losses: list[float], patience: int | None, threshold: float = 0.01) -> float:
-    """The factor 2^-h for tau: h counts how often ``patience`` losses in a row came less than 1 % below the best."""
-    factor, best, bad = 1.0, float("inf"), 0
-    for loss in losses if patience is not None else ():
-        best, bad = (loss, 0) if loss < (1 - threshold) * best else (best, bad + 1)
-        if bad == patience:
-            factor, bad = factor / 2, 0
-    return factor
+def _scheduled(tau: float, records: list[Record], patience: int | None) -> float:
+    """tau after the epochs so far: halved by `Plateau` on their losses, or as it is without patience."""
+    if patience is None:
+        return tau
+    plateau = Plateau(tau, patience=patience)
+    return reduce(plateau.update, [record["loss"] for record in records], plateau.init()).step
 
 
 def risk_gradient(network: Network, loss: Loss) -> Gradient:
