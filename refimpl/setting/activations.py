@@ -102,7 +102,7 @@ class GELU(Activation):
         return np.maximum(x, -50) * normal_cdf(x)
 
     def slope(self, x: Array, y: Array) -> Array:
-        """Phi(x) + x phi(x), phi = Phi' = exp(-x^2/2) / sqrt(2 pi); beyond 200 the second term is 0 in every precision."""
+        """Phi(x) + x phi(x), phi = Phi' = exp(-x^2/2) / sqrt(2 pi); its second term is 0 beyond 200."""
         z = np.clip(x, -200, 200)
         return normal_cdf(x) + z * np.exp(-z * z / 2) / np.sqrt(8 * np.arctan(x.dtype.type(1)))
 

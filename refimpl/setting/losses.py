@@ -51,7 +51,7 @@ class SquaredError(Loss):
     def gradient(self, y: Array, target: Array) -> Array:
         """2 (ybar - y) / (B N M)."""
         difference = self._difference(y, target)
-        return difference * difference.dtype.type(2 / difference.size)
+        return 2 * difference / difference.dtype.type(difference.size)
 
     @staticmethod
     def _difference(y: Array, target: Array) -> Array:

@@ -85,7 +85,7 @@ class BatchNorm2d(Layer):
             validate.fail(f"x of {self!r} in training", "at least 2 values a channel", f"shape {x.shape}")
         mean = x.mean(axis=GRID)
         variance = ((x - _spread(mean)) ** 2).mean(axis=GRID)
-        return mean, variance, {"mean": mean, "variance": variance * x.dtype.type(n / (n - 1))}
+        return mean, variance, {"mean": mean, "variance": variance * x.dtype.type(n) / x.dtype.type(n - 1)}
 
     def statistics(self, cache: tuple[Array, Array, Params]) -> Params:
         """mean and unbiased variance of the batch; nothing in evaluation."""
