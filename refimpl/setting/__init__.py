@@ -17,7 +17,7 @@ from refimpl.setting.activations import GELU, Activation, Identity, ReLU, Sigmoi
 from refimpl.setting.builders import convnet, mlp, residual_block, resnet18
 from refimpl.setting.convolution import Conv2d
 from refimpl.setting.descent import gradient_descent, sgd
-from refimpl.setting.initialization import glorot, he
+from refimpl.setting.initialization import glorot, he, initialize
 from refimpl.setting.layer import Chain, Layer
 from refimpl.setting.layers import Dense, Flatten, Residual
 from refimpl.setting.losses import CrossEntropy, Loss, SquaredError, cross_entropy, log_softmax, softmax
@@ -63,6 +63,7 @@ __all__ = [
     "glorot",
     "gradient_descent",
     "he",
+    "initialize",
     "log_softmax",
     "minibatches",
     "mlp",

@@ -1,13 +1,16 @@
 """Random weights whose variance keeps the size of signals from layer to layer: He and Glorot."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod, sqrt
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from refimpl.numerics import validate
 from refimpl.setting.layer import Array
+
+if TYPE_CHECKING:
+    from refimpl.setting.network import Network
 
 Distribution = Literal["normal", "uniform"]
 Rng = np.random.Generator | int | None
@@ -34,6 +37,18 @@ def he(shape: Sequence[int], distribution: Distribution = "normal", *, rng: Rng 
 def glorot(shape: Sequence[int], distribution: Distribution = "normal", *, rng: Rng = None) -> Array:
     """Glorot weights: mean 0, variance 2 / (fan_in + fan_out), a compromise of forward and backward."""
     return _draw(shape, 2 / sum(fans(shape)), distribution, rng)
+
+
+def initialize(
+    network: "Network", rule: Callable[..., Array] = he, distribution: Distribution = "normal", *, rng: Rng = None
+) -> Array:
+    """A theta with every weight of two or more axes drawn by ``rule``, everything else by the layers themselves."""
+    rng = np.random.default_rng(rng)
+    theta = network.init(rng)
+    for block in network.views(theta).values():
+        if block.ndim >= 2:
+            block[...] = rule(block.shape, distribution, rng=rng)
+    return theta
 
 
 def _draw(shape: Sequence[int], variance: float, distribution: Distribution, rng: Rng) -> Array:

@@ -98,13 +98,23 @@ def uniform(batches: Sequence[Sequence[int]]) -> list[Outcome]:
 
     On a *fixed* partition into batches of different sizes it is biased: samples of small batches weigh more.
     """
-    return [(1 / len(batches), tuple(batch)) for batch in batches]
+    batches = _batches(batches)
+    return [(1 / len(batches), batch) for batch in batches]
 
 
 def proportional(batches: Sequence[Sequence[int]]) -> list[Outcome]:
     """The batches of a partition with probability |B| / |T|: unbiased, whatever their sizes."""
+    batches = _batches(batches)
     n = sum(map(len, batches))
-    return [(len(batch) / n, tuple(batch)) for batch in batches]
+    return [(len(batch) / n, batch) for batch in batches]
+
+
+def _batches(batches: Sequence[Sequence[int]]) -> list[Batch]:
+    if not len(batches):
+        validate.fail("batches", "at least one batch", "none")
+    if not all(map(len, batches)):
+        validate.fail("batches", "none empty", validate.describe(batches))
+    return [tuple(batch) for batch in batches]
 
 
 def subsets(n: int, size: int) -> list[Outcome]:
