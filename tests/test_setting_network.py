@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from fractions import Fraction
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -257,4 +257,4 @@ def test_squared_error_descends_on_a_network() -> None:
     gradient = lambda theta: risk_and_gradient(f, SquaredError(), theta, x, x**2)[1]  # noqa: E731
     path = islice(gradient_descent(gradient, f.init(0), 0.05), 0, 200, 20)
     risks = [empirical_risk(f, SquaredError(), theta, x, x**2) for theta in path]
-    assert all(b < a for a, b in zip(risks[:-1], risks[1:]))
+    assert all(b < a for a, b in pairwise(risks))
