@@ -22,6 +22,8 @@ ROOMS = (
     "robustness",
     "convex_analysis",
     "prox_of_norms",
+    "bregman_iterations",
+    "inverse_scale_space",
     "linearized_bregman",
     "assumptions",
     "convergence",
