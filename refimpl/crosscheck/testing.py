@@ -1,0 +1,85 @@
+"""For tests: judge a callable in this process; works in any pytest without a plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from refimpl.crosscheck import candidates, report
+from refimpl.crosscheck.judge import Report, judge
+from refimpl.crosscheck.targets import Target, find, targets
+from refimpl.numerics import validate
+
+Style = Literal["function", "torch-optimizer"]
+
+
+def check(
+    target: str | Target,
+    candidate: Callable[..., Any],
+    *,
+    adapter: str = "numpy",
+    style: Style = "function",
+    fixed: Mapping[str, Any] | None = None,
+    conventions: Mapping[str, Any] | None = None,
+    examples: int = 100,
+    seed: int = 0,
+) -> Report:
+    """Judge a callable and return the report.
+
+    Parameters
+    ----------
+    target : a target or its name.
+    candidate : takes the target's inputs, by name if its parameters have those names, else in their order;
+        returns its outputs as an array, a tuple or a dictionary (None for what it does not offer).
+    adapter : "numpy", "torch" or "jax": what arrays are converted to.
+    style : "torch-optimizer" for a class that is constructed with parameters and hyper-parameters.
+    fixed : inputs that the candidate has built in; they are not passed.
+    conventions : choices other than the chapter's, see ``Target.conventions``.
+
+    Raises
+    ------
+    ValueError : an unknown target, adapter, input or convention.
+    """
+    target = find(target) if isinstance(target, str) else target
+    fixed, conventions = settle(target, {**(fixed or {}), **(conventions or {})})
+    validate.choice("adapter", adapter, tuple(candidates.ADAPTERS))
+    validate.choice("style", style, ("function", "torch-optimizer"))
+    if style == "torch-optimizer":
+        run = candidates.from_torch_optimizer(target, candidate)
+    else:
+        run = candidates.from_callable(target, candidate, adapter, tuple(fixed))
+    name = getattr(candidate, "__qualname__", type(candidate).__name__)
+    return judge(target, run, name, examples=examples, seed=seed, fixed=fixed, conventions=conventions)
+
+
+def settle(target: Target, chosen: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Split chosen values into fixed inputs and conventions.
+
+    Raises
+    ------
+    ValueError : a name that is neither, or an unknown choice of a convention.
+    """
+    inputs = next(iter(target.edges.values()))
+    for name, value in chosen.items():
+        if name in target.conventions:
+            validate.choice(name, value, target.conventions[name])
+        elif name not in inputs:
+            known = ", ".join([*inputs, *target.conventions])
+            validate.fail("set", f"one of {known} (inputs and conventions of {target.name})", repr(name))
+    fixed = {n: v for n, v in chosen.items() if n in inputs}
+    return fixed, {n: v for n, v in chosen.items() if n in target.conventions}
+
+
+def assert_agrees(target: str | Target, candidate: Callable[..., Any], **options: Any) -> Report:
+    """`check`, and AssertionError with the whole report unless the candidate agrees."""
+    result = check(target, candidate, **options)
+    if not result.agrees:
+        raise AssertionError(report.text(result))
+    return result
+
+
+def parametrize(pattern: str = "*") -> Any:
+    """``@parametrize("sparsity.prox_*")``: one test a target, as ``pytest.mark.parametrize("target", ...)``."""
+    import pytest
+
+    return pytest.mark.parametrize("target", targets(pattern), ids=lambda target: target.name)
