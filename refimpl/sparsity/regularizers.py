@@ -92,7 +92,9 @@ def soft(v: Array, t: Any) -> Array:
 
 def gauge(size: Any, lam: float) -> Any:
     """size / lam, the dual of lam |.|; for lam = 0 it is 0 at 0 and inf elsewhere."""
-    return size / lam if lam > 0 or size == 0 else size * inf
+    if lam > 0:
+        return size / lam
+    return size * inf if size > 0 else size
 
 
 @dataclass(frozen=True)
@@ -183,7 +185,8 @@ class Nonnegative(Regularizer):
         validate.nonnegative("lam", self.lam)
 
     def _value(self, theta: Array) -> float:
-        return theta.dtype.type(inf) if bool(np.any(theta < 0)) else self.lam * np.sum(theta)
+        total = self.lam * np.sum(theta)
+        return theta.dtype.type(inf) if bool(np.any(theta < 0)) and not np.isnan(total) else total
 
     def _prox(self, v: Array, tau: np.longdouble) -> Array:
         return np.maximum(v - threshold(v, tau, self.lam), 0)

@@ -6,6 +6,8 @@ without a branch, and NaN stays NaN whatever the clip returns.
 
 from math import frexp, inf, ldexp, sqrt
 
+import numpy as np
+
 from refimpl.numerics.jit import kernel
 
 
@@ -101,7 +103,7 @@ def _factor(x, a, b, t):
     square = _sum(x, a, b)
     if square >= 4.0 * t * t and 1e-200 < square < 1e200:
         return 1.0 - t / sqrt(square)
-    if square <= 0.999 * t * t and t * t > 1e-200:
+    if square <= 0.999 * t * t and 1e-200 < t * t < 1e200:
         return 0.0
     scale = 1.0 if 1e-200 < square < 1e200 else _scale(x, a, b)
     if scale == 0.0 or scale == inf:
@@ -122,17 +124,17 @@ def _sum(x, a, b):
         end = min(a + 512, b)
         s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
         while a + 8 <= end:
-            s0 += float(x[a]) * float(x[a])
-            s1 += float(x[a + 1]) * float(x[a + 1])
-            s2 += float(x[a + 2]) * float(x[a + 2])
-            s3 += float(x[a + 3]) * float(x[a + 3])
-            s4 += float(x[a + 4]) * float(x[a + 4])
-            s5 += float(x[a + 5]) * float(x[a + 5])
-            s6 += float(x[a + 6]) * float(x[a + 6])
-            s7 += float(x[a + 7]) * float(x[a + 7])
+            s0 += np.float64(x[a]) * np.float64(x[a])
+            s1 += np.float64(x[a + 1]) * np.float64(x[a + 1])
+            s2 += np.float64(x[a + 2]) * np.float64(x[a + 2])
+            s3 += np.float64(x[a + 3]) * np.float64(x[a + 3])
+            s4 += np.float64(x[a + 4]) * np.float64(x[a + 4])
+            s5 += np.float64(x[a + 5]) * np.float64(x[a + 5])
+            s6 += np.float64(x[a + 6]) * np.float64(x[a + 6])
+            s7 += np.float64(x[a + 7]) * np.float64(x[a + 7])
             a += 8
         while a < end:
-            s0 += float(x[a]) * float(x[a])
+            s0 += np.float64(x[a]) * np.float64(x[a])
             a += 1
         total += ((s0 + s4) + (s1 + s5)) + ((s2 + s6) + (s3 + s7))
     return total
@@ -148,7 +150,7 @@ def _exact_sum(x, a, b, scale):
     high = 0.0
     low = 0.0
     for i in range(a, b):
-        y = float(x[i]) * scale
+        y = np.float64(x[i]) * scale
         h = 134217729.0 * y - (134217729.0 * y - y)
         p = h * h
         s = high + p
@@ -163,7 +165,7 @@ def _scale(x, a, b):
     """A power of two that brings max |x_i| near 1; inf if all are 0, 0 if one is infinite, NaN if one is NaN."""
     largest = 0.0
     for i in range(a, b):
-        y = abs(float(x[i]))
+        y = abs(np.float64(x[i]))
         if y != y:
             return y
         largest = max(largest, y)
