@@ -240,8 +240,8 @@ def loss_decreases_twice_as_fast(A: Array, tau: float, lam: float, solution: Arr
 
 
 def limit(A: Array, f: Array, p: Array | None = None) -> Any:
-    """The iterate at which the gradient vanishes, or the 300th; J = |.|_1, tau = 8."""
-    for iterate in islice(bregman_iteration(A, f, 1.0, 8.0, p), 300):
+    """The iterate at which the gradient vanishes, or the 300th; J = |.|_1, tau = 256."""
+    for iterate in islice(bregman_iteration(A, f, 1.0, 256.0, p), 300):
         if float(np.max(np.abs(A.T @ (A @ iterate.theta - f)))) < 1e-13:
             return iterate
     return iterate

@@ -17,15 +17,17 @@ from refimpl.sparsity.total_variation import differences, tv, tv_bregman, tv_den
 Array = np.ndarray
 Rationals = list[Fraction]
 CLOSED_FORM_GAP = 1e-13
+ROUGH = 2e-5  # a gap of 1e-10 bounds |u - u*| by sqrt(2 gap) = 1.4e-5
 
 
 def solved(M: list[Rationals], b: Rationals) -> Rationals | None:
     """x with M x = b by elimination in exact arithmetic, None if M is singular."""
     rows = [[*row, value] for row, value in zip(M, b)]
     for i in range(len(rows)):
-        rows[i:] = sorted(rows[i:], key=lambda row, i=i: row[i] == 0)
-        if rows[i][i] == 0:
+        pivot = next((r for r in range(i, len(rows)) if rows[r][i]), None)
+        if pivot is None:
             return None
+        rows[i], rows[pivot] = rows[pivot], rows[i]
         rows[i] = [x / rows[i][i] for x in rows[i]]
         for r in set(range(len(rows))) - {i}:
             rows[r] = [x - rows[r][i] * y for x, y in zip(rows[r], rows[i])]
@@ -185,32 +187,39 @@ IMAGE = draw.arrays((4, 5), 0, 4, 2)
 GAP = 1e-12
 
 
-@claim(
-    "Example 4.18",
-    given={"f": IMAGE, "w": IMAGE, "alpha": draw.positive(0.125, 2, 3)},
-    code=(tv_denoise, tv),
-    examples=25,
-)
+DENOISING = {"f": IMAGE, "w": IMAGE, "alpha": draw.positive(0.125, 2, 3)}
+
+
+def rof_objective(u: Array, f: Array, alpha: float) -> float:
+    """1/2 |u - f|^2 + alpha TV(u)."""
+    return square((u - f).ravel()) / 2 + alpha * float(tv(u))
+
+
+@claim("Example 4.18", given=DENOISING, code=(tv_denoise, tv), examples=25)
 def denoising_is_certified(f: Array, w: Array, alpha: float) -> Evidence:
     """prox of alpha TV comes with p = (f - u)/alpha and TV(w) >= TV(u) + <p, w - u> - gap/alpha for every image w;
     hence the objective at w exceeds that at u by 1/2 |w - u|^2 - gap."""
     result = tv_denoise(f, alpha, GAP)
     u, scale = result.u, (1 + alpha) * (1 + square(f.ravel()) + square(w.ravel()))
     subgradient = at_most(float(tv(u) + np.sum(result.p * (w - u))), float(tv(w)) + GAP / alpha, scale / min(alpha, 1))
-    below = square((u - f).ravel()) / 2 + alpha * float(tv(u)) + square((w - u).ravel()) / 2
-    objective = at_most(below, square((w - f).ravel()) / 2 + alpha * float(tv(w)) + GAP, scale)
+    below = rof_objective(u, f, alpha) + square((w - u).ravel()) / 2
+    objective = at_most(below, rof_objective(w, f, alpha) + GAP, scale)
     return all_of(equal(u + alpha * result.p, f, scale), subgradient, objective)
 
 
-@denoising_is_certified.twin("the anisotropic total variation")
-def denoising_is_certified_for_another_norm(f: Array, w: Array, alpha: float) -> Evidence:
+@denoising_is_certified.twin("twice the alpha")
+def denoising_with_another_alpha(f: Array, w: Array, alpha: float) -> Evidence:
+    """The prox of 2 alpha TV is not that of alpha TV."""
+    return at_most(rof_objective(tv_denoise(f, 2 * alpha, GAP).u, f, alpha), rof_objective(f, f, 0.5 * alpha))
+
+
+@denoising_is_certified.twin(
+    "the anisotropic total variation",
+    cases=[{"f": np.pad(np.ones((1, 1)), ((0, 3), (0, 4))), "w": np.zeros((4, 5)), "alpha": 0.125}],
+)
+def anisotropic_total_variation(f: Array, w: Array, alpha: float) -> Evidence:
     """|u_x| + |u_y| is another functional."""
-    u = tv_denoise(f, alpha, GAP).u
-    values = [float(np.sum(np.abs(differences(x)))) for x in (u, f)]
-    nearby = u + (f - u) / 64
-    middle = float(np.sum(np.abs(differences(nearby))))
-    below = square((u - f).ravel()) / 2 + alpha * values[0] + square((nearby - u).ravel()) / 2
-    return at_most(below, square((nearby - f).ravel()) / 2 + alpha * middle + GAP, 64.0)
+    return equal(float(tv(f)), float(np.sum(np.abs(differences(f)))))
 
 
 STEP_SIGNAL = {
@@ -250,8 +259,8 @@ def images_return_to_the_data(f: Array, tau: float) -> Evidence:
     """From a constant image: L(u_k) decreases and L(u_k) <= TV(f)/(k tau), so the iteration ends at the noisy data."""
     path = list(islice(tv_bregman(f, tau, GAP), 9))
     losses = [square((it.u - f).ravel()) / 2 for it in path]
-    falls = [at_most(b - a, 1e-5, 1.0) for a, b in pairwise(losses)]
-    rates = [at_most(losses[k], float(tv(f)) / (k * tau) + 1e-5, 1.0) for k in range(1, len(path))]
+    falls = [at_most(b - a, ROUGH, 1.0) for a, b in pairwise(losses)]
+    rates = [at_most(losses[k], float(tv(f)) / (k * tau) + ROUGH, 1.0) for k in range(1, len(path))]
     return all_of(equal(float(tv(path[0].u)), 0.0, 1.0), *falls, *rates)
 
 
@@ -263,7 +272,7 @@ def images_with_the_other_sign(f: Array, tau: float) -> Evidence:
         u = tv_denoise(f + p / tau, 1 / tau, 1e-9).u
         p = p + tau * (u - f)
         losses.append(square((u - f).ravel()) / 2)
-    return all_of(*(at_most(b - a, 1e-5, 1.0) for a, b in pairwise(losses)))
+    return all_of(*(at_most(b - a, ROUGH, 1.0) for a, b in pairwise(losses)))
 
 
 CLEAN = np.kron(np.array([[0.0, 1], [1, 0]]), np.ones((3, 3)))
@@ -282,11 +291,11 @@ def early_iterates_approach_the_clean_image(seed: int) -> Evidence:
     noise = square((f - CLEAN).ravel()) / 2
     early = [it for it in path if square((it.u - f).ravel()) / 2 >= noise]
     distances = [float(tv(CLEAN) - tv(it.u) - np.sum(it.p * (CLEAN - it.u))) for it in early]
-    return all_of(exactly(len(early) > 1), *(at_most(b - a, 1e-5, 1.0) for a, b in pairwise(distances)))
+    return all_of(exactly(len(early) > 1), *(at_most(b - a, ROUGH, 1.0) for a, b in pairwise(distances)))
 
 
 @early_iterates_approach_the_clean_image.twin("up to convergence, measured in norm")
 def all_iterates_approach_the_clean_image(seed: int) -> Evidence:
     """Iterating on, the noise returns and the distance to the clean image grows."""
     distances = [square((it.u - CLEAN).ravel()) for it in noisy_path(seed, 60)[1]]
-    return all_of(*(at_most(b - a, 1e-5, 1.0) for a, b in pairwise(distances)))
+    return all_of(*(at_most(b - a, ROUGH, 1.0) for a, b in pairwise(distances)))
