@@ -65,7 +65,7 @@ ANALYTIC = [
 @pytest.mark.parametrize("dtype", compare.rungs())
 @pytest.mark.parametrize("layer,shape", CASES, ids=str)
 def test_adjoint(layer, shape, dtype):
-    """Bilinear maps: central differences are exact, so <backward(dy), (v, w)> = <dy, D forward [v, w]> is flat in eps."""
+    """Bilinear maps: central differences are exact, so that <backward(dy), (v, w)> = <dy, D[v, w]> is flat in eps."""
     p, q = parameters(layer, dtype), parameters(layer, dtype, 7)
     x, v = dyadic(shape, dtype, 20), dyadic(shape, dtype, 21)
     y, cache = layer.forward(p, x)
@@ -124,14 +124,24 @@ def test_forward_is_the_spectral_convolution_on_the_finer_grid(parametrization):
         assert compare.eps_error(dp["weight"], dp2["weight"]) <= 64
 
 
+@pytest.mark.parametrize("dtype", compare.rungs())
+@pytest.mark.parametrize("parametrization", ["half", "unitary"])
+def test_every_precision_to_its_last_digits(parametrization, dtype):
+    theta, x = dyadic((2, 2, 3, 7), dtype), dyadic((2, 2, 5, 7), dtype, 1)
+    layer = SpectralConv(2, 2, (5, 7), bias=False, parametrization=parametrization)
+    y = layer.forward(layer.from_spectrum(to_spectral(theta, (5, 7))), x)[0]
+    assert y.dtype == dtype
+    assert compare.eps_error(y, spatial_convolution_channels(theta, x), 100) <= 8
+
+
 def test_stored_half_means_its_full_spectrum():
     layer = SpectralConv(2, 3, (4, 6))
     p = parameters(layer)
     stored = p["weight"][..., 0] + 1j * p["weight"][..., 1]
     assert compare.eps_error(layer.spectrum(p), full_spectrum(stored, 6, 2)) == 0
-    for layer in (layer, SpectralConv(2, 3, (4, 6), parametrization="unitary")):
-        theta_hat = transform(dyadic((3, 2, 4, 6)), 2)
-        assert compare.eps_error(layer.spectrum(layer.from_spectrum(theta_hat)), theta_hat) <= 16
+    theta_hat = transform(dyadic((3, 2, 4, 6)), 2)
+    for other in (layer, SpectralConv(2, 3, (4, 6), parametrization="unitary")):
+        assert compare.eps_error(other.spectrum(other.from_spectrum(theta_hat)), theta_hat) <= 16
 
 
 def test_unitary_parameters_are_an_isometry_of_the_kernel():

@@ -31,7 +31,11 @@ ROOMS = (
     "convergence_bregman",
     "sparse_training",
     "fourier",
+    "spectral_padding",
     "operators",
+    "convertibility",
+    "spectral_training",
+    "equivariance",
 )
 
 

@@ -80,7 +80,8 @@ class SpectralConv(Layer):
         if self.parametrization == "half":
             stored = fourier.half_spectrum(theta_hat)
         else:
-            stored = fourier.scale_nyquist(theta_hat, 0.5, len(self.modes)) / sqrt(prod(self.modes))
+            stored = fourier.scale_nyquist(theta_hat, 0.5, len(self.modes))
+            stored = stored / np.sqrt(stored.real.dtype.type(prod(self.modes)))
         weight = np.stack([stored.real, stored.imag], axis=-1)
         return {"weight": weight} | ({"bias": np.zeros(self.c_out) if bias is None else bias} if self.bias else {})
 
@@ -118,14 +119,14 @@ class SpectralConv(Layer):
         stored = _as_complex(weight)
         if self.parametrization == "half":
             return stored
-        d, scale = len(self.modes), weight.dtype.type(sqrt(prod(self.modes)))
+        d, scale = len(self.modes), np.sqrt(weight.dtype.type(prod(self.modes)))
         return fourier.half_spectrum(fourier.hermitian_part(fourier.scale_nyquist(stored, 2, d), d) * scale)
 
     def _half_adjoint(self, half: Array) -> Array:
         """The adjoint of `_half`: zeros where nothing was read, Hermitian part, scaling."""
         if self.parametrization == "half":
             return _as_pairs(half)
-        d, scale = len(self.modes), half.real.dtype.type(sqrt(prod(self.modes)))
+        d, scale = len(self.modes), np.sqrt(half.real.dtype.type(prod(self.modes)))
         full = np.zeros((*half.shape[:-1], self.modes[-1]), half.dtype)
         full[..., : half.shape[-1]] = half
         return _as_pairs(fourier.scale_nyquist(fourier.hermitian_part(full, d) * scale, 2, d))

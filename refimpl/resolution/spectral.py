@@ -41,10 +41,10 @@ def split_weights(n: int, s: int, last: bool) -> Array:
     return np.where(2 * np.abs(frequencies(s, last)) == n, 0.5, 1.0)
 
 
-def axis_weights(kind: Weights, n: int, s: int, last: bool) -> Array:
-    """alpha / n ("coefficients") or c ("values") on one axis."""
+def axis_weights(kind: Weights, n: int, s: int, last: bool, dtype: Any) -> Array:
+    """alpha / n ("coefficients") or c ("values") on one axis, in the precision of dtype."""
     if kind == "coefficients":
-        return split_weights(n, s, last) / n
+        return split_weights(n, s, last).astype(dtype) / np.dtype(dtype).type(n)
     return np.where(frequencies(s, last) > 0, 2.0, 1.0) if last else np.ones(2 * s + 1)
 
 
@@ -73,8 +73,10 @@ def by_matrix(size: tuple[int, ...], s: Band, dtype: Any, route: Route = "auto")
 
     BLAS has no longdouble, so that precision always takes the FFT.
     """
-    if route != "auto" or np.dtype(dtype).itemsize > 8:
-        return route == "matrix"
+    if np.dtype(dtype).itemsize > 8 or route == "fft":
+        return False
+    if route == "matrix":
+        return True
     return sum(2 * (2 * k + 1) for k in s) <= MATRIX_GAIN * sum(log2(n) + 1 for n in size)
 
 
@@ -90,7 +92,7 @@ def _analysis(x: Array, s: Band, kind: Weights, route: Route) -> Array:
         last = axis == len(s) - 1
         if not last:
             z = np.take(z, frequencies(k, last) % n, axis + 2)
-        z = z * along(axis_weights(kind, n, k, last), axis + 2, z)
+        z = z * along(axis_weights(kind, n, k, last, z.real.dtype), axis + 2, z)
     return np.ascontiguousarray(np.moveaxis(z, (0, 1), (-2, -1)))
 
 
@@ -101,7 +103,7 @@ def _synthesis(Y: Array, size: tuple[int, ...], kind: Weights, route: Route) -> 
     z = np.moveaxis(Y, (-2, -1), (0, 1))
     for axis, (n, k) in enumerate(zip(size, s)):
         last = axis == len(s) - 1
-        z = z * along(axis_weights(kind, n, k, last), axis + 2, z)
+        z = z * along(axis_weights(kind, n, k, last, z.real.dtype), axis + 2, z)
         if not last:
             z = _fold(z, axis + 2, frequencies(k, last) % n, n)
     doubled = (np.arange(s[-1] + 1) > 0) & (2 * np.arange(s[-1] + 1) != size[-1])  # columns irfft counts twice
@@ -125,7 +127,7 @@ def _matrix(kind: Weights, n: int, s: int, last: bool, dtype: np.dtype) -> Array
     """w_k exp(-2 pi i k j / n): complex (K, n); on the last axis real (n, 2 K), cosines and minus sines interleaved."""
     k = frequencies(s, last)
     roots = np.exp(-2j * np.pi * np.arange(n) / n)
-    matrix = axis_weights(kind, n, s, last)[:, None] * roots[np.outer(k, np.arange(n)) % n]
+    matrix = axis_weights(kind, n, s, last, np.float64)[:, None] * roots[np.outer(k, np.arange(n)) % n]
     if last:
         matrix = np.ascontiguousarray(matrix.T).view(np.float64)
     matrix = matrix.astype(np.result_type(dtype, np.complex64) if not last else dtype)
