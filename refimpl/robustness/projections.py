@@ -92,13 +92,15 @@ def _project(v: Array, center: Array, eps: Array, p: float, box: Box) -> Array:
     if p == np.inf:
         r = along(eps, v)
         return _clip(np.clip(v, center - r, center + r), box)
-    feasible = norm(inside - center, p) <= eps
-    if np.all(feasible):
+    far = ~(norm(inside - center, p) <= eps)
+    if not np.any(far):
         return inside
     low, high = (-np.inf, np.inf) if box is None else box
-    ends = rows(low - center), rows(high - center)  # the shifted box, one row a sample
-    shift = _shift_2(rows(v - center), *ends, eps) if p == 2 else _shift_1(rows(v - center), *ends, eps)
-    return np.where(along(feasible, v), inside, center + shift.reshape(v.shape))
+    w, a, b = (rows(end - center)[far] for end in (v, low, high))  # the box, shifted to the centre
+    shift = (_shift_2 if p == 2 else _shift_1)(w, a, b, eps[far])
+    z = inside.copy()
+    z[far] = center[far] + shift.reshape(-1, *v.shape[1:])
+    return z
 
 
 def _shift_2(w: Array, a: Array, b: Array, eps: Array) -> Array:
