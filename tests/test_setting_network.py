@@ -101,6 +101,27 @@ def test_halves_of_the_gradient_and_the_dtype() -> None:
                 np.testing.assert_array_equal(got, want)
 
 
+def test_the_gradient_lives_where_theta_lives() -> None:
+    f = mlp([2, 2, 1])
+    y, pullback = f.vjp(f.init(0, np.float32), np.ones((1, 2)))
+    assert pullback(y)[1].dtype == np.float32
+
+
+def test_networks_nest() -> None:
+    inner = mlp([2, 3, 2], Tanh())
+    f = Network([inner, Residual(inner, shortcut=Network([Dense(2, 2)])), Dense(2, 1)])
+    assert f.size == 2 * inner.size + 6 + 3
+    theta, x = f.init(0), np.random.default_rng(1).normal(size=(4, 2))
+    y, views = f(theta, x), f.views(theta)
+    blocks = {name: f.slices[name] for name in views}
+    first, branch = (
+        np.concatenate([theta[s] for name, s in blocks.items() if name.startswith(start)]) for start in ("0.", "1.b")
+    )
+    z = inner(first, x)
+    z = inner(branch, z) + z @ views["1.shortcut.0.weight"].T + views["1.shortcut.0.bias"]
+    np.testing.assert_allclose(y, z @ views["2.weight"].T + views["2.bias"], rtol=1e-14)
+
+
 def test_no_input_gradient_is_computed_below_the_first_parameter() -> None:
     class Counting(Tanh):
         calls = 0

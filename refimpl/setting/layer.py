@@ -74,7 +74,7 @@ def expect(layer: Layer, x: Array, *shape: int | None) -> None:
 
 @dataclass(frozen=True)
 class Chain(Layer):
-    """Phi_L o ... o Phi_1: layers one after the other, parameters named ``index.name``.
+    """Phi_L o ... o Phi_1: layers one after the other, parameters named ``index.name``; may hold chains itself.
 
     Raises
     ------
@@ -89,7 +89,8 @@ class Chain(Layer):
         for i, layer in enumerate(self.layers):
             if not isinstance(layer, Layer):
                 validate.fail(f"layers[{i}]", "a Layer", validate.describe(layer))
-        object.__setattr__(self, "layers", tuple(self.layers))
+        layers = (Chain(layer.layers) if isinstance(layer, Chain) else layer for layer in self.layers)
+        object.__setattr__(self, "layers", tuple(layers))  # a network inside is a chain: it shares the outer theta
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:

@@ -89,7 +89,8 @@ class Residual(Layer):
 
     @property
     def _parts(self) -> dict[str, Chain]:
-        return {"branch": _chain(self.branch), "shortcut": _chain(self.shortcut)}
+        assert isinstance(self.branch, Chain) and isinstance(self.shortcut, Chain)
+        return {"branch": self.branch, "shortcut": self.shortcut}
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -138,4 +139,4 @@ class Residual(Layer):
 
 
 def _chain(layers: Sequence[Layer] | Chain) -> Chain:
-    return layers if isinstance(layers, Chain) else Chain(layers)
+    return Chain(layers.layers if isinstance(layers, Chain) else layers)

@@ -75,9 +75,10 @@ class Network(Chain):
         ``need="input"`` computes dx alone (dtheta is None), ``need="parameters"`` dtheta alone;
         ``pullback.statistics`` holds the batch statistics of this pass.
         """
+        theta = validate.real_array("theta", theta)
         params = self.views(theta)
         y, caches = self.forward(params, _batch(x))
-        return y, Pullback(self, params, caches, y.shape)
+        return y, Pullback(self, params, caches, y.shape, theta.dtype)
 
     def evaluation(self, statistics: Mapping[str, Array]) -> "Network":
         """The network with every batch normalisation fixed at these statistics; theta stays the same.
@@ -95,14 +96,14 @@ class Pullback:
     params: Params
     caches: list[Any]
     shape: tuple[int, ...]
+    dtype: np.dtype
 
     def __call__(self, dy: Array, need: Need = "both") -> tuple[Array | None, Array | None]:
-        """(dx, dtheta); the half that ``need`` leaves out is None. May be called again, with another dy."""
+        """(dx, dtheta), dtheta in the dtype of theta; the half that ``need`` leaves out is None."""
         validate.choice("need", need, ("both", "input", "parameters"))
         dy = validate.real_array("dy", dy, shape=self.shape)
         dx, dparams = self.network.backward(self.params, self.caches, dy, need)
-        dtype = np.result_type(dy, *self.params.values())
-        return dx, None if dparams is None else self.network.flatten(dparams, dtype)
+        return dx, None if dparams is None else self.network.flatten(dparams, self.dtype)
 
     @property
     def statistics(self) -> Params:
