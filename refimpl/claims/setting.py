@@ -117,7 +117,7 @@ def _monte_carlo(theta: Array, x: Array, y: Array, n: int, sampled: Any) -> Evid
 IMAGES = {name: draw.arrays((2, 2, 3)) for name in ("prediction", "y", "direction")}
 
 
-@claim("Example 4.2", given=IMAGES, code=(SquaredError,), examples=60)
+@claim("Example 4.2", given=IMAGES, code=(SquaredError,), examples=40)
 def squared_error(prediction: Array, y: Array, direction: Array) -> Evidence:
     """ell(ybar, y) = |ybar - y|^2 / (N M), with gradient 2 (ybar - y) / (N M); the loss is their mean over the batch.
 

@@ -56,39 +56,44 @@ def residual_layer_without_identity(w: float, W: Array, b: Array, z: Array, seed
 
 
 def _residual(w: float, W: Array, b: Array, z: Array, seed: int, change: Any) -> list[Evidence]:
-    random = draw.uniform(seed, (4, 3, 2))
-    values = [np.array(w), W, b, z]
-    moves = [random[0, 0, 0], random[1, :2], random[2, 0], random[3]]
-    dy = draw.uniform(seed + 1, (3, 2))
-
-    def phi(w: Array, W: Array, b: Array, z: Array) -> Array:
-        return np.array([w * row + np.tanh(W @ row + b) for row in z])  # (4.2)
-
-    def run(learn: bool, dtype: Any) -> tuple[Array, Any, Any]:
-        layer = Residual([Dense(2, 2), Tanh()], w, learn)
-        params = {"w": values[0], "branch.0.weight": W, "branch.0.bias": b}
-        named = {name: params[name].astype(dtype) for name in layer.shapes}
-        y, cache = layer.forward(named, z.astype(dtype))
-        return y, *layer.backward(named, cache, dy.astype(dtype))
+    random = draw.uniform(seed, (5, 3, 2))
+    point = (np.array(w), W, b, z)
+    steps = (random[0, 0, 0], random[1, :2], random[2, 0], random[3])
 
     def value(learn: bool, dtype: Any) -> Sides:
-        return run(learn, dtype)[0], phi(*(v.astype(dtype) for v in values)), 16.0  # |w z|, |W z + b| <= 16
+        arrays = [v.astype(dtype) for v in point]
+        return _layer(learn, arrays, random[4].astype(dtype))[0], phi(*arrays), 16.0  # |w z|, |W z + b| <= 16
 
     def adjoint(learn: bool, dtype: Any) -> Sides:
-        _, dz, grads = run(learn, dtype)
-        gradients = [grads["branch.0.weight"], grads["branch.0.bias"], change(dz, dy.astype(dtype))]
-        gradients = [np.asarray(grads["w"]), *gradients] if learn else [np.zeros((), dtype), *gradients]
-        steps = [np.asarray(v).astype(dtype) for v in ([moves[0] * learn, *moves[1:]])]
-        start = [v.astype(dtype) for v in values]
+        arrays, dy = [v.astype(dtype) for v in point], random[4].astype(dtype)
+        moves = [np.asarray(v).astype(dtype) for v in (steps[0] * learn, *steps[1:])]
+        dw, dW, db, dz = _layer(learn, arrays, dy)[1]
+        left, right, scale = pairing([dw, dW, db, change(dz, dy)], moves, dy * phi_derivative(arrays, moves))
+        return left, right, 16 + scale
 
-        def line(t: Array) -> Array:
-            return phi(*(v + t[0] * m for v, m in zip(start, steps)))
+    return [identity(partial(side, learn)) for side in (value, adjoint) for learn in (False, True)]
 
-        derivative = compare.complex_step(line, np.zeros(1, dtype), np.ones(1, dtype))
-        return (*pairing(gradients, steps, dy.astype(dtype) * derivative)[:2], 256.0)
 
-    cases = [(f, learn) for f in (value, adjoint) for learn in (False, True)]
-    return [identity(partial(f, learn)) for f, learn in cases]
+def phi(w: Array, W: Array, b: Array, z: Array) -> Array:
+    """Phi(w, W, b)(z) of every row z, as the formula stands."""
+    return np.array([w * row + np.tanh(W @ row + b) for row in z])  # (4.2)
+
+
+def phi_derivative(point: list[Array], steps: list[Array]) -> Array:
+    """D Phi at (w, W, b, z) in the direction of the steps, by a complex step."""
+    start = np.zeros(1, point[1].dtype)
+    return compare.complex_step(lambda t: phi(*(v + t[0] * s for v, s in zip(point, steps))), start, start + 1)
+
+
+def _layer(learn: bool, point: list[Array], dy: Array) -> tuple[Array, list[Array]]:
+    """The layer's output and its pull-backs of dy to w (0 where it is fixed), W, b and z."""
+    w, W, b, z = point
+    layer = Residual([Dense(2, 2), Tanh()], float(w), learn)
+    params = {"branch.0.weight": W, "branch.0.bias": b} | ({"w": w} if learn else {})
+    y, cache = layer.forward(params, z)
+    dz, grads = layer.backward(params, cache, dy)
+    assert dz is not None and grads is not None
+    return y, [grads.get("w", np.zeros((), z.dtype)), grads["branch.0.weight"], grads["branch.0.bias"], dz]
 
 
 CHANNEL = Erratum(
