@@ -89,7 +89,10 @@ def group_norms(x, ends, out):
         if not 1e-200 < high < 1e200:
             scale = _scale(x, a, ends[j])
             high, low = _exact_sum(x, a, ends[j], scale)
-        out[j] = sqrt(high + low) / scale if 0.0 < scale < inf else 1.0 / scale
+        if scale == 0.0 or scale == inf:
+            out[j] = inf if scale == 0.0 else 0.0
+        else:
+            out[j] = sqrt(high + low) / scale
         a = ends[j]
 
 
@@ -170,5 +173,5 @@ def _scale(x, a, b):
             return y
         largest = max(largest, y)
     if largest == 0.0 or largest == inf:
-        return 1.0 / largest
+        return inf if largest == 0.0 else 0.0
     return ldexp(1.0, -max(frexp(largest)[1], -1000))

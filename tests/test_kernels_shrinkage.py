@@ -1,0 +1,150 @@
+"""Every shrinkage kernel against its plain twin, bit for bit where entries are separate, and as plain Python."""
+
+import numpy as np
+import pytest
+
+from refimpl.numerics import compare
+from refimpl.numerics.kernels import shrinkage
+
+DTYPES = [np.float32, np.float64]
+SPECIAL = [0.0, -0.0, 0.25, -0.25, np.inf, -np.inf, np.nan, 1e-30, 3.0]
+
+
+def vectors(dtype, count, n=501):
+    rng = np.random.default_rng(7)
+    return [np.concatenate([SPECIAL, rng.normal(size=n)]).astype(dtype)] + [
+        rng.normal(size=n + len(SPECIAL)).astype(dtype) for _ in range(count - 1)
+    ]
+
+
+def soft(x, t):
+    """v minus its projection onto [-t, t]."""
+    return x - np.clip(x, -t, t)
+
+
+def both(kernel):
+    """The compiled kernel and its plain Python body."""
+    return {kernel, getattr(kernel, "py_func", kernel)}
+
+
+def same_bits(a, b):
+    return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_linbreg_soft(dtype):
+    tau, delta, t = map(dtype, (0.3, 0.7, 0.25))
+    for kernel in both(shrinkage.linbreg_soft):
+        v, g = vectors(dtype, 2)
+        theta, expected = np.empty_like(v), v - tau * g
+        kernel(v, g, tau, delta, t, theta)
+        assert same_bits(v, expected)
+        assert same_bits(theta, soft(delta * expected, t))
+        assert np.isnan(theta[SPECIAL.index(3.0) - 2])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_momentum_soft(dtype):
+    beta, rate, delta, t = map(dtype, (0.9, 0.03, 0.7, 0.25))
+    for kernel in both(shrinkage.momentum_soft):
+        v, m, g = vectors(dtype, 3)
+        theta, moved = np.empty_like(v), beta * m + rate * g
+        expected = v - moved
+        kernel(v, m, g, beta, rate, delta, t, theta)
+        assert same_bits(m, moved) and same_bits(v, expected)
+        assert same_bits(theta, soft(delta * expected, t))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_adabreg_soft(dtype):
+    b1, c1, b2, c2, rate, root, eps, delta, t = map(dtype, (0.9, 0.1, 0.999, 0.001, 0.01, 0.2, 1e-8, 0.7, 0.25))
+    for kernel in both(shrinkage.adabreg_soft):
+        v, m, g, s = vectors(dtype, 4)
+        s = np.abs(s)
+        theta, first, second = np.empty_like(v), b1 * m + c1 * g, b2 * s + c2 * (g * g)
+        expected = v - rate * (first / (np.sqrt(second) / root + eps))
+        kernel(v, m, s, g, b1, c1, b2, c2, rate, root, eps, delta, t, theta)
+        assert same_bits(m, first) and same_bits(s, second) and same_bits(v, expected)
+        assert same_bits(theta, soft(delta * expected, t))
+
+
+def ragged(rng, n):
+    cuts = np.unique(rng.integers(1, n, n // 12))
+    return np.append(cuts, n)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("seed", range(3))
+def test_groups(dtype, seed):
+    """Norms and shrinkage of ragged groups, some of them zero, against longdouble; the fused step equals two steps."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=3000).astype(dtype)
+    ends = ragged(rng, x.size)
+    starts = np.append(0, ends[:-1])
+    x[starts[3] : ends[3]] = 0
+    wide = x.astype(np.longdouble)
+    exact = np.sqrt(np.add.reduceat(wide * wide, starts))
+    t = exact.astype(float) * rng.choice([0.0, 0.3, 0.9, 1.5], ends.size) + (exact == 0)
+    factors = np.maximum(1 - t / np.where(exact == 0, 1, exact), 0)
+    for kernel in both(shrinkage.group_norms):
+        out = np.empty(ends.size, dtype)
+        kernel(x, ends, out)
+        assert compare.ulp_error(out, exact) <= 1
+    for kernel in both(shrinkage.shrink_groups):
+        out = np.empty_like(x)
+        kernel(x, ends, t, out)
+        assert compare.ulp_error(out, wide * np.repeat(factors, ends - starts)) <= 4
+    for kernel in both(shrinkage.linbreg_groups):
+        v, g = x.copy(), rng.normal(size=x.size).astype(dtype)
+        theta, expected, tau, delta = np.empty_like(v), v - dtype(0.3) * g, dtype(0.3), dtype(0.7)
+        kernel(v, g, tau, delta, ends, t, theta)
+        shrunk = np.empty_like(v)
+        shrinkage.shrink_groups(delta * expected, ends, t, shrunk)
+        assert same_bits(v, expected) and same_bits(theta, shrunk)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_groups_with_special_entries(dtype):
+    """NaN spreads over its group, an infinite group passes, zeros stay, and the range ends where the dtype's does."""
+    huge, tiny = np.finfo(dtype).max, np.finfo(dtype).tiny / 8  # tiny / 8 is subnormal
+    x = np.array([np.nan, 1, np.inf, -2, 0, 0, huge, -huge / 2, tiny, tiny, np.nan, np.inf, 3, -4], dtype)
+    ends = np.arange(2, 15, 2)
+    t = np.array([0.5, 0.5, 0.5, float(huge) / 4, float(tiny), 1.0, 5.0])
+    for kernel in both(shrinkage.shrink_groups):
+        out = np.empty_like(x)
+        with np.errstate(all="ignore"):
+            kernel(x, ends, t, out)
+        assert np.all(np.isnan(out[[0, 1, 10, 11]]))
+        assert out[2:6].tolist() == [np.inf, -2, 0, 0]
+        assert out[6:8] == pytest.approx(x[6:8] * (1 - 0.25 / np.sqrt(1.25)), rel=1e-6)
+        assert out[8:10] == pytest.approx(x[8:10] * (1 - 1 / np.sqrt(2)), rel=1e-6 if dtype is np.float64 else 1e-5)
+        assert out[12:].tolist() == [0, 0]
+    for kernel in both(shrinkage.group_norms):
+        norms = np.empty(7, dtype)
+        with np.errstate(all="ignore"):
+            kernel(x, ends, norms)
+        assert np.isnan(norms[[0, 5]]).all()
+        assert norms[[1, 2, 6]].tolist() == [np.inf, 0, 5]
+        assert norms[4] == pytest.approx(float(tiny) * np.sqrt(2), rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_near_the_threshold_nothing_cancels(dtype):
+    """|x| = 5 (1 + 2^-40) against t = 5, in integers: n^2 - t^2 is known exactly."""
+    x = np.array([3, 4], dtype)
+    for k in (10, 20, 40):
+        t = 5 * (1 - 2.0**-k)
+        out = np.empty(2, dtype)
+        shrinkage.shrink_groups(x, np.array([2]), np.array([t]), out)
+        assert compare.ulp_error(out, x.astype(np.longdouble) * np.longdouble(2.0**-k)) <= 4
+        shrinkage.shrink_groups(x, np.array([2]), np.array([5 / (1 - 2.0**-k)]), out)
+        assert np.all(out == 0)
+
+
+def test_no_entries():
+    empty = np.empty(0)
+    shrinkage.linbreg_soft(empty, empty, 0.1, 1.0, 0.1, empty)
+    shrinkage.shrink_groups(empty, np.empty(0, np.int64), empty, empty)
+    out = np.full(2, np.nan)
+    shrinkage.group_norms(empty, np.zeros(2, np.int64), out)
+    assert out.tolist() == [0, 0]
