@@ -18,7 +18,7 @@ from refimpl.robustness.adversarial import (
     ProductPenalty,
     WeightPenalty,
 )
-from refimpl.robustness.attacks import Attack, attack_2021, fgsm, gaussian_noise, noise, pgd
+from refimpl.robustness.attacks import fgsm, pgd
 from refimpl.robustness.bounds import (
     Bound,
     certified_radius,
@@ -33,6 +33,7 @@ from refimpl.robustness.integer import milp_lipschitz
 from refimpl.robustness.lipschitz import LipschitzReport, lipschitz_report
 from refimpl.robustness.norms import norm, operator_norm
 from refimpl.robustness.piecewise import pieces
+from refimpl.robustness.problem import Attack
 from refimpl.robustness.projections import project, project_box
 from refimpl.robustness.quotients import (
     Pairs,
@@ -63,6 +64,7 @@ from refimpl.robustness.transforms import (
     to_pixels,
     translation,
 )
+from refimpl.robustness.weak_attacks import attack_2021, gaussian_noise, noise
 
 __all__ = [
     "AdversarialInputs",

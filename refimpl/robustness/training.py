@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from refimpl.numerics import validate
-from refimpl.robustness.attacks import CROSS_ENTROPY
+from refimpl.robustness.problem import CROSS_ENTROPY
 from refimpl.setting.losses import Loss
 from refimpl.setting.network import Network
 

@@ -10,18 +10,18 @@ import numpy as np
 from scipy import fft, ndimage
 
 from refimpl.numerics import validate
-from refimpl.robustness.attacks import (
+from refimpl.robustness.attacks import pgd
+from refimpl.robustness.norms import norm
+from refimpl.robustness.problem import (
     CROSS_ENTROPY,
     Attack,
+    Best,
     Model,
     Pullback,
-    _Best,
-    _inputs,
-    _problem,
+    attack_problem,
+    check_inputs,
     input_gradient,
-    pgd,
 )
-from refimpl.robustness.norms import norm
 from refimpl.robustness.projections import Box, project_box
 
 Array = np.ndarray
@@ -127,13 +127,13 @@ def cosine_attack(
     ------
     ValueError : as `pgd`; a mask that is not (N, M) of zeros and ones.
     """
-    x, mask = _images(_inputs(x, box)), np.asarray(mask)
+    x, mask = _images(check_inputs(x, box)), np.asarray(mask)
     if mask.shape != x.shape[-2:] or not np.isin(mask, (0, 1)).all():
         validate.fail("mask", f"zeros and ones of shape {x.shape[-2:]}", validate.describe(mask))
     inner = _InCosines(network, x, mask.astype(x.dtype))
     found = pgd(inner, theta, np.zeros_like(x), labels, eps, box=None, **options)
     end = project_box(inner.image(found.x), box)
-    problem = _problem(network, theta, x, labels, options.get("targeted"), options.get("loss", CROSS_ENTROPY))
+    problem = attack_problem(network, theta, x, labels, options.get("targeted"), options.get("loss", CROSS_ENTROPY))
     return Attack(end, problem.score(end)[0], norm(end - x, 2), found.losses)
 
 
@@ -152,9 +152,9 @@ def grid_attack(
     -------
     Attack : losses (number of deltas, 1, B); norms in l_2.
     """
-    x = _inputs(x, box)
-    problem = _problem(network, theta, x, labels, None, CROSS_ENTROPY)
-    best, losses = _Best(x, *problem.score(x)), []
+    x = check_inputs(x, box)
+    problem = attack_problem(network, theta, x, labels, None, CROSS_ENTROPY)
+    best, losses = Best(x, *problem.score(x)), []
     for delta in deltas:
         at = project_box(transform(x, delta), box)
         success, values = problem.score(at)
