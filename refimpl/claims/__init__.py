@@ -25,6 +25,7 @@ ROOMS = (
     "bregman_iterations",
     "inverse_scale_space",
     "linearized_bregman",
+    "linbreg",
     "assumptions",
     "convergence",
     "convergence_norm",
@@ -33,9 +34,11 @@ ROOMS = (
     "fourier",
     "spectral_padding",
     "operators",
+    "nemytskii",
     "convertibility",
     "spectral_training",
     "equivariance",
+    "aliasing",
 )
 
 
