@@ -202,5 +202,5 @@ def all_resized(theta: Array, v: Array) -> Array:
 def _spatial_layers(problem: Problem) -> Evidence:
     theta, v, size = parts(problem, np.float64)
     fine = spatial_convolution(theta, trigonometric_interpolation(v, size))
-    coarse = spatial_convolution(theta, v)
-    return equal(*(trigonometric_interpolation(y, theta.shape) for y in (fine, coarse)), scale=size_of(theta, v))
+    lhs, rhs = (trigonometric_interpolation(y, theta.shape) for y in (fine, spatial_convolution(theta, v)))
+    return equal(lhs, rhs, size_of(theta, v))

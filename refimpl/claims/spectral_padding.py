@@ -59,7 +59,7 @@ def padding_loses_symmetry_at_a_lonely_nyquist_entry(sizes: tuple) -> Evidence:
 
 @padding_loses_symmetry_at_a_lonely_nyquist_entry.twin("the rule of the text", cases=[{"sizes": ((3,), (4,))}])
 def _rule_of_the_text(sizes: tuple) -> Evidence:
-    return exactly(stays_symmetric(*sizes, "literal") == odd(*sizes[0], *sizes[1]))
+    return padding_is_symmetric_only_for_odd_sizes.body(sizes=sizes)
 
 
 @claim(

@@ -43,7 +43,7 @@ def adam(gradient: Callable[[Array], Array], start: Array, step: Any, momentum: 
     return start
 
 
-def trained(seed: int, n: tuple[int, ...], dtype: type, kind: Any, factor: Any, method: Any) -> tuple[Array, Array]:
+def trained(seed: int, n: tuple[int, ...], dtype: Any, kind: Any, factor: Any, method: Any) -> tuple[Array, Array]:
     """Kernels after training C(theta) with step tau, and its converted layer with step ``factor`` tau."""
     theta, v, target = (draw.uniform(seed + i, n).astype(dtype) for i in range(3))
     tau, momentum = dtype(1 / (8 * prod(n))), dtype(0.5)
