@@ -13,7 +13,7 @@ from refimpl.experiments.data import Part
 from refimpl.experiments.figures import canvas, picture, style
 from refimpl.experiments.run import Run, split_of
 from refimpl.experiments.training import Recipe, train
-from refimpl.setting import Network, SquaredError, mlp
+from refimpl.setting import Network, ReLU, SquaredError, mlp
 from refimpl.sparsity import AdaBreg, Blocks, GroupL2, Zero
 
 Array = np.ndarray
@@ -28,7 +28,7 @@ def autoencoder_cell(settings: Settings, checkpoint: Path) -> dict[str, Any]:
     parts, side = split_of(settings), settings["side"]
     clean, held = (shrunk(p, side) for p in (parts.training.first(settings["count"]), parts.test.first(500)))
     noisy, noisy_held = (_noisy(x, settings["noise"], seed) for x, seed in ((clean, 1), (held, 2)))
-    network = mlp([side * side] * (LAYERS + 1))
+    network = mlp([side * side] * (LAYERS + 1), final_activation=ReLU())
     names = nets.weights(network)
     J = Blocks({name: GroupL2(settings["lam"], "rows") for name in names}, network) if settings["lam"] else Zero()
     density = settings["rows"] / side**2 if settings["lam"] else 1.0

@@ -38,11 +38,14 @@ class Experiment:
 EXPERIMENTS = {
     e.name: e
     for e in (
-        Experiment(
-            "bregman-distance", "Fig. 4.1: the gap between J and its linearisation", "bregman:bregman_distance_figure"
-        ),
+        Experiment("clip-regression", "1-D fits and exact Lipschitz constants", "robustness:clip_regression"),
+        Experiment("clip-robustness", "training methods against attacks, certificates", "robustness:clip_robustness"),
+        Experiment("bregman-distance", "the gap between J and its linearisation", "bregman:bregman_distance_figure"),
         Experiment("bregman-mlp", "SGD, ProxGD, LinBreg, momentum, AdaBreg on a perceptron", "sparsity:bregman_mlp"),
         Experiment("nas-autoencoder", "neurons that sparse training leaves in a tower", "architecture:nas_autoencoder"),
+        Experiment("fno-kernels", "one kernel at three sizes, padded in space or frequency", "resolution:fno_kernels"),
+        Experiment("fno-conversion", "CNN, converted CNN, trained FNO over kernel size", "resolution:fno_conversion"),
+        Experiment("fno-resolution", "test accuracy over image size", "resolution:fno_resolution"),
         Experiment("sparse-speed", "time and memory of a training step against sparsity", "speed:sparse_speed"),
     )
 }
