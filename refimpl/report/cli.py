@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from refimpl import chapter
 from refimpl.report.running import Usage, add_arguments, check_writable, guarded, records
+
+if TYPE_CHECKING:
+    from refimpl.claims import Claim
 
 
 def add_parser(subparsers: Any) -> None:
@@ -18,6 +25,11 @@ def add_parser(subparsers: Any) -> None:
     errata.add_argument("--json", metavar="FILE", help="write them as JSON")
     add_arguments(errata)
     errata.set_defaults(run=guarded(_errata))
+    report = subparsers.add_parser("report", help="write the page of all items (HTML, Markdown, JSON)")
+    report.add_argument("--out", default="report", metavar="DIR", help="folder to write to (default: %(default)s)")
+    report.add_argument("--from", dest="source", metavar="FILE", help="use what refimpl verify --json FILE wrote")
+    add_arguments(report)
+    report.set_defaults(run=guarded(_report))
 
 
 def _show(arguments: argparse.Namespace) -> int:
@@ -56,3 +68,43 @@ def _errata(arguments: argparse.Namespace) -> int:
     if arguments.json:
         write_text(arguments.json, document.to_json(found))
     return int(len(found) != len(claims))
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    folder = Path(arguments.out)
+    for name in ("report.html", "report.md", "report.json"):
+        check_writable("--out", str(folder / name))
+    check_writable("--resume", arguments.resume)
+    from refimpl.claims import all_claims
+    from refimpl.numerics.files import write_text
+    from refimpl.report import document, markdown, page
+
+    claims = all_claims()
+    made = _read(arguments.source) if arguments.source else _made(claims, arguments)
+    write_text(folder / "report.html", page.render(made, claims))
+    write_text(folder / "report.md", markdown.render(made))
+    write_text(folder / "report.json", document.to_json(made))
+    print(f"{folder / 'report.html'}, report.md, report.json: {len(made['claims'])} checks")
+    return int(not all(record["as_expected"] for record in made["claims"]))
+
+
+def _made(claims: Sequence[Claim], arguments: argparse.Namespace) -> Mapping[str, Any]:
+    from refimpl.claims.runner import Plan
+    from refimpl.report import document
+
+    started = time.perf_counter()
+    found = records(claims, Plan(arguments.examples, arguments.seed), arguments)
+    return document.document(found, {c.id for c in claims}, time.perf_counter() - started, arguments.seed, {})
+
+
+def _read(path: str) -> Mapping[str, Any]:
+    """The document that ``refimpl verify --json`` wrote."""
+    import refimpl
+
+    try:
+        made = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise Usage(f"--from: cannot read {path}: {error}") from None
+    if not isinstance(made, dict) or made.get("version") != refimpl.__version__ or "claims" not in made:
+        raise Usage(f"--from: {path} was not written by refimpl {refimpl.__version__} verify --json")
+    return made
