@@ -112,6 +112,7 @@ def _synthesis(Y: Array, size: tuple[int, ...], kind: Weights, route: Route) -> 
 
 
 def along(weights: Array, axis: int, z: Array) -> Array:
+    """A vector of weights in the shape and precision in which it multiplies one axis of z."""
     shape = [1] * z.ndim
     shape[axis] = len(weights)
     return weights.astype(z.real.dtype).reshape(shape)
