@@ -55,16 +55,28 @@ def linbreg_groups(v, g, tau, delta, ends, t, theta):
     for j in range(ends.size):
         b = ends[j]
         if b > done:  # the next tile of v: this group, and what fits the cache with it
-            start = done
-            done = min(max(b, start + 2048), v.size)
-            for i in range(start, done):
-                w = v[i] - tau * g[i]
-                v[i] = w
-                theta[i] = delta * w
-        factor = theta.dtype.type(_factor(theta, a, b, t[j]))
-        for i in range(a, b):
-            theta[i] = theta[i] * factor
+            tile = slice(done, min(max(b, done + 2048), v.size))
+            _advance(v[tile], g[tile], tau, delta, theta[tile])
+            done = tile.stop
+        part = theta[a:b]
+        _scale_by(part, theta.dtype.type(_factor(part, t[j])), part)
         a = b
+
+
+@kernel
+def _advance(v, g, tau, delta, x):
+    """v <- v - tau g; x <- delta v. On slices, since an index that may be negative does not vectorise."""
+    for i in range(v.size):
+        w = v[i] - tau * g[i]
+        v[i] = w
+        x[i] = delta * w
+
+
+@kernel
+def _scale_by(x, factor, out):
+    """out <- factor x."""
+    for i in range(x.size):
+        out[i] = x[i] * factor
 
 
 @kernel
@@ -73,9 +85,8 @@ def shrink_groups(x, ends, t, out):
     a = 0
     for j in range(ends.size):
         b = ends[j]
-        factor = x.dtype.type(_factor(x, a, b, t[j]))
-        for i in range(a, b):
-            out[i] = x[i] * factor
+        part = x[a:b]
+        _scale_by(part, x.dtype.type(_factor(part, t[j])), out[a:b])
         a = b
 
 
@@ -84,11 +95,12 @@ def group_norms(x, ends, out):
     """out_g = |x_g|_2 for the consecutive groups that end at ``ends``; NaN before inf."""
     a = 0
     for j in range(ends.size):
-        high, low = _exact_sum(x, a, ends[j], 1.0)
+        part = x[a : ends[j]]
+        high, low = _exact_sum(part, 1.0)
         scale = 1.0
         if not 1e-200 < high < 1e200:
-            scale = _scale(x, a, ends[j])
-            high, low = _exact_sum(x, a, ends[j], scale)
+            scale = _scale(part)
+            high, low = _exact_sum(part, scale)
         if scale == 0.0 or scale == inf:
             out[j] = inf if scale == 0.0 else 0.0
         else:
@@ -97,21 +109,21 @@ def group_norms(x, ends, out):
 
 
 @kernel
-def _factor(x, a, b, t):
-    """max(1 - t/n, 0) with n = |x[a:b]|_2; 1 where n = inf.
+def _factor(x, t):
+    """max(1 - t/n, 0) with n = |x|_2; 1 where n = inf.
 
     Near n = t the difference cancels, so there n^2 is summed to about 100 bits and the factor taken as
     (n^2 - t^2) / (n (n + t)). Beyond 1e+-200 everything is scaled first.
     """
-    square = _sum(x, a, b)
+    square = _sum(x)
     if square >= 4.0 * t * t and 1e-200 < square < 1e200:
         return 1.0 - t / sqrt(square)
     if square <= 0.999 * t * t and 1e-200 < t * t < 1e200:
         return 0.0
-    scale = 1.0 if 1e-200 < square < 1e200 else _scale(x, a, b)
+    scale = 1.0 if 1e-200 < square < 1e200 else _scale(x)
     if scale == 0.0 or scale == inf:
         return 1.0 if scale == 0.0 else 0.0
-    high, low = _exact_sum(x, a, b, scale)
+    high, low = _exact_sum(x, scale)
     t = t * scale
     upper = 134217729.0 * t - (134217729.0 * t - t)
     excess = (high - upper * upper) + (low - (t + upper) * (t - upper))
@@ -120,39 +132,37 @@ def _factor(x, a, b, t):
 
 
 @kernel
-def _sum(x, a, b):
-    """sum of x_i^2 over a <= i < b in float64: eight lanes, restarted every 512 entries to keep the error small."""
+def _sum(x):
+    """sum of x_i^2 in float64: eight lanes, restarted every 512 entries to keep the error small."""
     total = 0.0
-    while a < b:
-        end = min(a + 512, b)
+    for start in range(0, x.size, 512):
+        part = x[start : start + 512]
         s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
-        while a + 8 <= end:
-            s0 += np.float64(x[a]) * np.float64(x[a])
-            s1 += np.float64(x[a + 1]) * np.float64(x[a + 1])
-            s2 += np.float64(x[a + 2]) * np.float64(x[a + 2])
-            s3 += np.float64(x[a + 3]) * np.float64(x[a + 3])
-            s4 += np.float64(x[a + 4]) * np.float64(x[a + 4])
-            s5 += np.float64(x[a + 5]) * np.float64(x[a + 5])
-            s6 += np.float64(x[a + 6]) * np.float64(x[a + 6])
-            s7 += np.float64(x[a + 7]) * np.float64(x[a + 7])
-            a += 8
-        while a < end:
-            s0 += np.float64(x[a]) * np.float64(x[a])
-            a += 1
+        for i in range(0, part.size - 7, 8):
+            s0 += np.float64(part[i]) * np.float64(part[i])
+            s1 += np.float64(part[i + 1]) * np.float64(part[i + 1])
+            s2 += np.float64(part[i + 2]) * np.float64(part[i + 2])
+            s3 += np.float64(part[i + 3]) * np.float64(part[i + 3])
+            s4 += np.float64(part[i + 4]) * np.float64(part[i + 4])
+            s5 += np.float64(part[i + 5]) * np.float64(part[i + 5])
+            s6 += np.float64(part[i + 6]) * np.float64(part[i + 6])
+            s7 += np.float64(part[i + 7]) * np.float64(part[i + 7])
+        for i in range(part.size - part.size % 8, part.size):
+            s0 += np.float64(part[i]) * np.float64(part[i])
         total += ((s0 + s4) + (s1 + s5)) + ((s2 + s6) + (s3 + s7))
     return total
 
 
 @kernel
-def _exact_sum(x, a, b, scale):
-    """sum of (scale x_i)^2 over a <= i < b as high + low, to about 100 bits.
+def _exact_sum(x, scale):
+    """sum of (scale x_i)^2 as high + low, to about 100 bits.
 
     y = h + l with h its upper 26 bits (Veltkamp), so y^2 = h^2 + (y + h) l and h^2 is exact;
     the rounding errors of the running sum of h^2 (Knuth) go to low.
     """
     high = 0.0
     low = 0.0
-    for i in range(a, b):
+    for i in range(x.size):
         y = np.float64(x[i]) * scale
         h = 134217729.0 * y - (134217729.0 * y - y)
         p = h * h
@@ -164,10 +174,10 @@ def _exact_sum(x, a, b, scale):
 
 
 @kernel
-def _scale(x, a, b):
+def _scale(x):
     """A power of two that brings max |x_i| near 1; inf if all are 0, 0 if one is infinite, NaN if one is NaN."""
     largest = 0.0
-    for i in range(a, b):
+    for i in range(x.size):
         y = abs(np.float64(x[i]))
         if y != y:
             return y
