@@ -12,8 +12,8 @@ k               tolerance in units of eps * scale
 ==============  =====================================================================
 """
 
-from refimpl.crosscheck.judge import Report, judge
-from refimpl.crosscheck.targets import Target, find, targets
+from refimpl.crosscheck.judge import Report
+from refimpl.crosscheck.target import Target, find, targets
 from refimpl.crosscheck.testing import assert_agrees, check, parametrize
 
-__all__ = ["Report", "Target", "assert_agrees", "check", "find", "judge", "parametrize", "targets"]
+__all__ = ["Report", "Target", "assert_agrees", "check", "find", "parametrize", "targets"]

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.crosscheck.npz import read_npz, write_npz
-from refimpl.crosscheck.targets import Case, Outputs, Target
+from refimpl.crosscheck.target import Case, Outputs, Target
 
 Run = Callable[[Case], Outputs]
 NOT_OFFERED = 77  # the exit status by which a command declines a case
@@ -122,7 +122,7 @@ def from_callable(
     def run(case: Case) -> Outputs:
         given = {n: convert(v) if isinstance(v, np.ndarray) else v for n, v in case.items() if n not in omit}
         by_name = _parameters(function) == set(given)
-        return _guarded(target, case, lambda: function(**given) if by_name else function(*given.values()))
+        return guarded(target, case, lambda: function(**given) if by_name else function(*given.values()))
 
     return run
 
@@ -137,22 +137,30 @@ def _parameters(function: Callable[..., Any]) -> set[str] | None:
     return {p.name for p in parameters}
 
 
-def _guarded(target: Target, case: Case, call: Callable[[], Any]) -> Outputs:
-    """The named outputs of a call; exceptions and changed inputs become failures."""
+def guarded(target: Target, case: Case, call: Callable[[], Any]) -> Outputs:
+    """The named outputs of a call; exceptions and changed inputs become failures, and the inputs are put back."""
     before = {n: v.copy() for n, v in case.items() if isinstance(v, np.ndarray)}
     try:
-        outputs = target.named(to_numpy(call()))
-        outputs = {name: np.array(value) for name, value in outputs.items()}
+        outputs = {name: np.array(value) for name, value in target.named(to_numpy(call())).items()}
     except NotImplementedError as error:
         raise NotOffered(str(error) or "NotImplementedError") from None
     except Exception as error:
         raise Failure("exception", f"{type(error).__name__}: {error}") from None
-    changed = [n for n, v in before.items() if not np.array_equal(v, case[n], equal_nan=v.dtype.kind in "fc")]
+    finally:
+        changed = _put_back(case, before)
     if changed:
         raise Failure("mutated inputs", f"the candidate changed its input {', '.join(changed)}")
     if not outputs:
         raise NotOffered("no output")
     return outputs
+
+
+def _put_back(case: Case, before: Mapping[str, np.ndarray]) -> list[str]:
+    """The names of the arrays that changed, after giving them their old entries again."""
+    changed = [n for n, v in before.items() if not np.array_equal(v, case[n], equal_nan=v.dtype.kind in "fc")]
+    for name in changed:
+        case[name][...] = before[name]
+    return changed
 
 
 ALIASES = {
@@ -176,7 +184,7 @@ def from_torch_optimizer(target: Target, make: Callable[..., Any]) -> Run:
         lacking = [n for n, neutral in hyper.items() if n not in offered and case[n] != neutral]
         if lacking:
             raise NotOffered(f"the constructor has no {', '.join(lacking)}")
-        return _guarded(target, case, lambda: _drive(make, case, {a: case[n] for n, a in offered.items()}))
+        return guarded(target, case, lambda: _drive(make, case, {a: case[n] for n, a in offered.items()}))
 
     return run
 
@@ -228,10 +236,10 @@ def _execute(words: list[str], limit: float) -> None:
     if done.returncode == NOT_OFFERED:
         raise NotOffered(done.stderr.decode(errors="replace").strip()[:200] or f"exit status {NOT_OFFERED}")
     if done.returncode:
-        raise Failure("crash", f"{_status(done.returncode)}; {done.stderr.decode(errors='replace').strip()[-300:]}")
+        raise Failure("crash", f"{status(done.returncode)}; {done.stderr.decode(errors='replace').strip()[-300:]}")
 
 
-def _status(code: int) -> str:
+def status(code: int) -> str:
     if code >= 0:
         return f"exit status {code}"
     try:

@@ -78,7 +78,8 @@ def run_crosscheck(args: argparse.Namespace) -> int:
 
 def _judged(args: argparse.Namespace) -> Any:
     """The report, or None after describing a target for which no candidate was given."""
-    from refimpl.crosscheck import candidates, find, judge, report
+    from refimpl.crosscheck import candidates, find, report
+    from refimpl.crosscheck.judge import judge
     from refimpl.crosscheck.testing import settle
     from refimpl.crosscheck.worker import Isolated
 

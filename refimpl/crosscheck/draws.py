@@ -7,7 +7,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from refimpl.claims.draw import arrays, dyadic
-from refimpl.crosscheck.targets import Array, Case
+from refimpl.crosscheck.target import Array, Case
 
 Strategy = st.SearchStrategy
 Draw = Callable[..., Any]

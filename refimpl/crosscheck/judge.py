@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from refimpl.crosscheck import diagnosis
 from refimpl.crosscheck.candidates import Failure, NotOffered, Run
 from refimpl.crosscheck.diagnosis import Diagnosis
-from refimpl.crosscheck.targets import Case, Finding, Outputs, Target, astype, named_cases
+from refimpl.crosscheck.target import Case, Finding, Outputs, Target, astype, named_cases
 
 UNSHRUNK = ("crash", "time limit")  # every further try would cost a process or a wait
+PATIENCE = 3
 
 
 @dataclass
@@ -90,9 +91,9 @@ def judge(
     fixed, conventions = dict(fixed or {}), {**target.defaults, **(conventions or {})}
     report = Report(target, candidate, conventions, fixed, seed, [])
     for name, case in named_cases(target).items():
-        report.findings.append(_examine(target, run, {**case, **fixed}, conventions, name))
+        _visit(report, run, {**case, **fixed}, name)
     drawn = _cases(target, fixed)
-    _search(drawn, lambda case: report.findings.append(_examine(target, run, case, conventions)), examples, seed, False)
+    _search(drawn, lambda case: _visit(report, run, case), examples, seed, False)
     failed = [f for f in report.findings if f.failed]
     if failed:
         search = shrink and any(not f.name for f in failed)
@@ -105,6 +106,15 @@ def _cases(target: Target, fixed: Mapping[str, Any]) -> st.SearchStrategy[Case]:
     """Drawn cases with the fixed inputs in place, in float64 or float32."""
     dtypes = st.sampled_from((np.float64, np.float64, np.float32))
     return st.tuples(target.inputs, dtypes).map(lambda drawn: astype({**drawn[0], **fixed}, drawn[1]))
+
+
+def _visit(report: Report, run: Run, case: Case, name: str = "") -> None:
+    """Examine a case, unless the last ones all crashed or ran out of time."""
+    last = report.findings[-PATIENCE:]
+    if len(last) == PATIENCE and all(f.kind in UNSHRUNK for f in last):
+        report.note = f"stopped after {PATIENCE} cases in a row that ended so"
+        return
+    report.findings.append(_examine(report.target, run, case, report.conventions, name))
 
 
 def _examine(target: Target, run: Run, case: Case, conventions: Mapping[str, Any], name: str = "") -> Finding:
@@ -149,7 +159,7 @@ def _malformed(case: Case, actual: Outputs, expected: Outputs, strict: bool) -> 
             return "wrong dtype", f"{name} has dtype {value.dtype}, expected numbers"
         stray = np.isnan(value) & ~np.isnan(wanted) if wanted.dtype.kind in "fc" else np.zeros(wanted.shape, bool)
         if np.any(stray):
-            return "NaN", f"{name}{_index(stray)} is NaN, expected {np.asarray(wanted)[_first(stray)]!r}"
+            return "NaN", f"{name}{_index(stray)} is NaN, expected {wanted[_first(stray)].item()!r}"
     return None
 
 

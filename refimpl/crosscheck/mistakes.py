@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.crosscheck.targets import TARGETS, Array, Target
+from refimpl.crosscheck.target import TARGETS, Array, Target
 
 Twin = Callable[..., Any]
 MISTAKES: dict[str, dict[str, Twin]] = {}

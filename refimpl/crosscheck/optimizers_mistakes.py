@@ -10,7 +10,7 @@ import numpy as np
 
 from refimpl.crosscheck.mistakes import changed, mistake
 from refimpl.crosscheck.sparsity_mistakes import soft
-from refimpl.crosscheck.targets import Array
+from refimpl.crosscheck.target import Array
 
 KINDS = ("linbreg", "momentum", "adabreg")
 
@@ -71,7 +71,8 @@ class Wrong:
 
 def _register(name: str, wrong: Wrong, kinds: tuple[str, ...] = KINDS, steps: bool = True) -> None:
     for kind in kinds:
-        mistake(name, f"sparsity.{kind}.trajectory", f"sparsity.{kind}.quadratic")(wrong.path)
+        paths = ("trajectory",) if kind == "adabreg" else ("trajectory", "quadratic")
+        mistake(name, *(f"sparsity.{kind}.{path}" for path in paths))(wrong.path)
         if steps:
             mistake(name, f"sparsity.{kind}.step")(wrong.step)
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from refimpl.claims.draw import arrays, dyadic
 from refimpl.crosscheck import sparsity_definitions as definitions
 from refimpl.crosscheck.draws import Draw, Strategy, cases, steps, weights
-from refimpl.crosscheck.targets import Array, Case, Target, add
+from refimpl.crosscheck.target import Array, Case, Target, add
 from refimpl.sparsity import L1, AdaBreg, GradientDescent, LinBreg, ProximalGradient
 
 LENGTH = 5  # steps of a drawn trajectory

@@ -10,7 +10,7 @@ import numpy as np
 
 from refimpl import __version__
 from refimpl.crosscheck.judge import Report
-from refimpl.crosscheck.targets import Case, Finding, Target
+from refimpl.crosscheck.target import Case, Finding, Target
 
 
 def literal(value: Any) -> str:
@@ -115,6 +115,8 @@ def _failure(report: Report) -> list[str]:
 
 
 def _diagnosis(report: Report) -> list[str]:
+    if not any(f.failed and f.actual for f in report.findings):
+        return []
     if not report.diagnoses:
         return ["  It looks like none of the known mistakes."]
     return [

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.crosscheck.mistakes import after, mistake
-from refimpl.crosscheck.targets import TARGETS, Array
+from refimpl.crosscheck.target import TARGETS, Array
 
 SPATIAL, SPECTRAL = "resolution.spatial_convolution", "resolution.spectral_convolution"
 PULLED, HALF = f"{SPECTRAL}.backward", f"{SPECTRAL}.half_backward"

@@ -13,7 +13,7 @@ from refimpl.claims.draw import arrays
 from refimpl.crosscheck import digits
 from refimpl.crosscheck import resolution_definitions as definitions
 from refimpl.crosscheck.draws import Draw, cases, ramp
-from refimpl.crosscheck.targets import Array, Case, Target, add
+from refimpl.crosscheck.target import Array, Case, Target, add
 from refimpl.resolution import convolution, fourier
 
 SUMS = "sums with unit factors, relative to the sum of the moduli"
@@ -180,8 +180,10 @@ PAIRS: dict[str, tuple[Array, Array]] = {
     "even kernel, odd image": (ramp(4, seed=1), ODD),
     "even kernel, even image": (ramp(4, seed=1), EVEN),
     "full size, even": (ramp(6, seed=1), EVEN),
-    "kernel larger than image": (ramp(6, seed=1), ramp(4)),
+    "kernel larger than image": (ramp(6, seed=2), ramp(4)),
+    "two points": (np.array([3.0, -1.0]), np.array([1.0, 0.5])),
     "plane": (ramp(2, 3, seed=1), PLANE),
+    "full size, even plane": (ramp(4, 2, seed=1), ramp(4, 2)),
     "one point": (np.array([2.0]), EVEN),
 }
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.crosscheck.mistakes import after, changed, mistake
-from refimpl.crosscheck.targets import TARGETS, Array
+from refimpl.crosscheck.target import TARGETS, Array
 
 L2 = "robustness.project_l2"
 

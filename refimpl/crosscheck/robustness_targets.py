@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from refimpl import robustness
 from refimpl.claims.draw import arrays, dyadic
 from refimpl.crosscheck.draws import Draw, cases, matrix, ramp, sizes
-from refimpl.crosscheck.targets import Array, Case, Outputs, Target, add
+from refimpl.crosscheck.target import Array, Case, Outputs, Target, add
 from refimpl.setting import Dense, Network, ReLU
 
 Norm = float
@@ -39,6 +39,15 @@ PROJECTIONS: dict[str, Case] = {
     "eps = 0": {"v": np.array([[2.0, -1.0, 3.0, 0.5]]), "center": CENTER, "eps": 0.0, **BOX},
     "ball inside the box": {"v": np.full((1, 4), 4.0), "center": np.full((1, 4), 0.5), "eps": 0.25, **BOX},
     "box inside the ball": {"v": np.full((1, 4), 4.0), "center": np.full((1, 4), 0.5), "eps": 4.0, **BOX},
+    "inside, off the centre": {"v": CENTER + 0.125 * (CENTER == 0), "center": CENTER, "eps": 1.0, **BOX},
+    "inside, two points": {
+        "v": np.full((2, 2), 0.5),
+        "center": np.array([[0.5, 0.75], [0.25, 0.25]]),
+        "eps": 0.5,
+        **BOX,
+    },
+    "corner": {"v": np.array([[3.0, 0.75]]), "center": np.array([[0.75, 0.5]]), "eps": 0.5, **BOX},
+    "far corner": {"v": np.array([[-2.0, 1.0, 4.0]]), "center": np.array([[0.25, 0.5, 0.5]]), "eps": 0.625, **BOX},
     "wide box": {"v": np.array([[3.0, 4.0]]), "center": np.zeros((1, 2)), "eps": 1.0, "low": -8.0, "high": 8.0},
     "one coordinate leaves": {"v": np.array([[3.0, 1.0]]), "center": np.array([[0.5, 0.5]]), "eps": 1.0, **BOX},
     "ties": {"v": np.array([[2.0, 2.0, -2.0]]), "center": np.full((1, 3), 0.5), "eps": 0.75, **BOX},

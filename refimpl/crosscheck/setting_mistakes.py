@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from refimpl.crosscheck.layers_targets import layer_backward, layer_forward
 from refimpl.crosscheck.mistakes import after, changed, mistake, one_hot
-from refimpl.crosscheck.setting_targets import layer_backward, layer_forward
-from refimpl.crosscheck.targets import TARGETS, Array
+from refimpl.crosscheck.target import TARGETS, Array
 from refimpl.setting import Conv2d, Dense, softmax
 
 LOSSES = [f"setting.{n}" for n in ("squared_error", "cross_entropy", "cross_entropy_distributions")]

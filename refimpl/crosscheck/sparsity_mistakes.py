@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from math import sqrt
+from math import log, sqrt
 from typing import Any
 
 import numpy as np
 
+from refimpl.crosscheck.bregman_targets import denoised
 from refimpl.crosscheck.mistakes import after, changed, mistake
-from refimpl.crosscheck.sparsity_targets import denoised
-from refimpl.crosscheck.targets import TARGETS, Array
+from refimpl.crosscheck.target import TARGETS, Array
 from refimpl.sparsity import L1, GroupL2
 
 ENTRYWISE = ("l1", "nonnegative", "elastic_net")
@@ -175,7 +175,8 @@ def _rescaled(scale: Any) -> Any:
 
 def _statistics(scale: Any) -> Any:
     def twin(rows: int, columns: int, density: float, seed: int) -> dict[str, float]:
-        return {"density": density, "mean": 0.0, "variance": 2 / columns * density * scale(density) ** 2}
+        variance = 2 / columns * density * scale(density) ** 2
+        return {"density": density, "mean/deviation": 0.0, "log variance": log(variance)}
 
     return twin
 
@@ -188,7 +189,7 @@ for _label, _scale in SCALES.items():
 @mistake("mask drawn with replacement: 1 - (1 - 1/n)^(n r) of the entries survive", STATISTICS)
 def _replacement(rows: int, columns: int, density: float, seed: int) -> dict[str, float]:
     kept = 1 - np.exp(-density)
-    return {"density": kept, "mean": 0.0, "variance": 2 / columns * kept / density}
+    return {"density": kept, "mean/deviation": 0.0, "log variance": log(2 / columns * kept / density)}
 
 
 @mistake("share of zeros (the sparsity) instead of the density", "sparsity.density")

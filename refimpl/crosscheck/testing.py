@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from refimpl.crosscheck import candidates, report
 from refimpl.crosscheck.judge import Report, judge
-from refimpl.crosscheck.targets import Target, find, targets
+from refimpl.crosscheck.target import Target, find, targets
 from refimpl.numerics import validate
 
 Style = Literal["function", "torch-optimizer"]

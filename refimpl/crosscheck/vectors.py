@@ -13,7 +13,7 @@ from refimpl import __version__
 from refimpl.crosscheck import diagnosis, digits, report
 from refimpl.crosscheck.judge import Report, compare
 from refimpl.crosscheck.npz import npz_bytes, read_npz
-from refimpl.crosscheck.targets import Case, Finding, Outputs, Target, astype, eps_of, targets
+from refimpl.crosscheck.target import Case, Finding, Outputs, Target, astype, eps_of, targets
 from refimpl.numerics import validate
 from refimpl.numerics.files import atomic_write, write_text
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
 
 from refimpl.crosscheck import candidates
-from refimpl.crosscheck.candidates import Failure, NotOffered, Run, _status
-from refimpl.crosscheck.targets import LAYOUTS, Case, Outputs, Target, find
+from refimpl.crosscheck.candidates import Failure, NotOffered, Run, status
+from refimpl.crosscheck.target import LAYOUTS, Case, Outputs, Target
 
 START = 120.0  # seconds that importing the candidate's framework may take
 
@@ -29,7 +30,7 @@ class Isolated:
     """Runs a candidate in a spawned process; a new one is started after a crash or a time-out."""
 
     def __init__(self, target: Target, spec: str, style: str, adapter: str, omit: tuple[str, ...], limit: float):
-        self.arguments, self.limit = (target.name, spec, style, adapter, omit), limit
+        self.arguments, self.limit = (_bare(target), spec, style, adapter, omit), limit
         self._process: Any = None
         self._start()
 
@@ -44,9 +45,9 @@ class Isolated:
             kind, content = self._pipe.recv()
         except (EOFError, OSError):
             self._process.join(5)
-            status = self._process.exitcode or 0
+            code = self._process.exitcode or 0
             self.close()
-            raise Failure("crash", _status(status)) from None
+            raise Failure("crash", status(code)) from None
         if kind == "failure":
             raise Failure(*content)
         if kind == "not offered":
@@ -76,6 +77,14 @@ class Isolated:
             self._process = None
 
 
+def _bare(target: Target) -> Target:
+    """The target without its functions: what a candidate needs to know, and what can be sent to a process."""
+    nothing: Any = None
+    return replace(
+        target, inputs=nothing, reference=nothing, scale=None, edges={}, residuals=None, definition=None, measure=None
+    )
+
+
 def _layouts(case: Case) -> dict[str, str]:
     """Name -> the memory layout that pickling loses."""
     arrays = {n: v for n, v in case.items() if isinstance(v, np.ndarray)}
@@ -83,9 +92,9 @@ def _layouts(case: Case) -> dict[str, str]:
     return lost | {n: "read-only" for n, v in arrays.items() if not v.flags.writeable}
 
 
-def _serve(pipe: Connection, name: str, spec: str, style: str, adapter: str, omit: tuple[str, ...]) -> None:
+def _serve(pipe: Connection, target: Target, spec: str, style: str, adapter: str, omit: tuple[str, ...]) -> None:
     try:
-        run = build(find(name), spec, style, adapter, omit)
+        run = build(target, spec, style, adapter, omit)
     except Exception as error:
         pipe.send(str(error))
         return
