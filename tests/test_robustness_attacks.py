@@ -204,6 +204,8 @@ def test_float32_stays_float32():
         ({"x": X + 1}, "x"),
         ({"x": X[0]}, "x"),
         ({"eps": -0.1}, "eps"),
+        ({"eps": [0.1, np.nan]}, "eps"),
+        ({"eps": []}, "eps"),
         ({"p": 3}, "p"),
         ({"steps": 0}, "steps"),
         ({"restarts": 0}, "restarts"),

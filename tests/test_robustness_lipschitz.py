@@ -21,6 +21,7 @@ from refimpl.robustness import (
     perturbed_pairs,
     pgd,
     pieces,
+    power_iteration,
     product_bound,
     product_bound_gradient,
     quotient,
@@ -389,6 +390,14 @@ class TestProductBound:
         if stride == 1 and (padding == "circular" or p != 2):
             assert bound == pytest.approx(dense, rel=1e-12)
         assert bound <= 2.5 * dense
+        if p == 2:
+            lower = power_iteration(layer, params, (2, 6, 5), steps=2000)
+            assert lower.kind == "lower" and lower.value == pytest.approx(dense, rel=1e-6)
+
+    def test_power_iteration_ignores_the_bias(self):
+        params = {"weight": np.diag([3.0, 1.0]), "bias": np.array([5.0, 7.0])}
+        assert power_iteration(Dense(2, 2), params, (2,)).value == pytest.approx(3, rel=1e-14)
+        assert power_iteration(Dense(2, 2), {k: 0 * v for k, v in params.items()}, (2,)).value == 0
 
     def test_kernels_wider_than_the_grid_wrap_around(self):
         weight = np.random.default_rng(0).normal(size=(1, 1, 5, 3))

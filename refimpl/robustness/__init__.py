@@ -24,6 +24,7 @@ from refimpl.robustness.bounds import (
     certified_radius,
     convolution_norm,
     margin,
+    power_iteration,
     product_bound,
     product_bound_gradient,
 )
@@ -105,6 +106,7 @@ __all__ = [
     "perturbed_pairs",
     "pgd",
     "pieces",
+    "power_iteration",
     "product_bound",
     "product_bound_gradient",
     "project",

@@ -93,6 +93,8 @@ def pgd(
     rng = np.random.default_rng(rng)
     best = Best(x, *problem.score(x))
     budgets = np.atleast_1d(validate.real_array("eps", eps))
+    if budgets.ndim != 1 or len(budgets) == 0:
+        validate.fail("eps", "a budget or a sequence of them", validate.describe(budgets))
     results: dict[float, Attack] = {}
     for budget in sorted(set(budgets.tolist())):
         radius = float(check_radius(budget, 1, float)[0])

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import ceil, prod
 from typing import Any, Literal, NamedTuple
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from refimpl.numerics import validate
 from refimpl.robustness.norms import check_norm, operator_norm, operator_norm_gradient
+from refimpl.robustness.problem import input_gradient
 from refimpl.setting.activations import Activation
 from refimpl.setting.convolution import Conv2d
 from refimpl.setting.layer import Chain, Layer, Params, prefixed, scoped
@@ -216,3 +218,23 @@ def _wrapped(weight: Array, size: Sequence[int]) -> Array:
     """The kernel on a periodic grid: entries a period apart are added up."""
     down, across = (np.equal.outer(np.arange(n), np.arange(k) % n) * 1.0 for n, k in zip(size, weight.shape[2:]))
     return down @ weight @ across.T
+
+
+def power_iteration(
+    layer: Layer, params: Params, shape: Sequence[int], steps: int = 100, rng: np.random.Generator | int | None = 0
+) -> Bound:
+    """||A||_2 of an affine layer x -> A x + b from below: v <- A^T A v / ||A^T A v||, then ||A v|| / ||v||.
+
+    For any padding and stride, where the symbol gives an upper bound only; never a certificate itself.
+
+    Parameters
+    ----------
+    shape : of one input, without the batch axis.
+    """
+    v = np.random.default_rng(rng).normal(size=(1, *shape))
+    zero, _ = layer.forward(params, np.zeros_like(v))
+    for _ in range(validate.integer("steps", steps, 1)):
+        y, cache = layer.forward(params, v / (np.linalg.norm(v) or 1.0))
+        value = float(np.linalg.norm(y - zero))
+        v = input_gradient(partial(layer.backward, params, cache), y - zero)
+    return Bound(value, "lower")

@@ -45,7 +45,9 @@ class LipschitzReport:
     @property
     def lip_over_margin(self) -> float | None:
         """The certified constant over the median margin: unlike Lip itself it does not change with the scale of f."""
-        return None if self.margin is None else self.certificate.value / self.margin if self.margin > 0 else np.inf
+        if self.margin is None:
+            return None
+        return self.certificate.value / self.margin if self.margin > 0 else np.inf
 
     @property
     def bounds(self) -> list[Bound]:
