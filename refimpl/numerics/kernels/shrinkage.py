@@ -96,14 +96,11 @@ def group_norms(x, ends, out):
     a = 0
     for j in range(ends.size):
         part = x[a : ends[j]]
-        high, low = _exact_sum(part, 1.0)
-        scale = 1.0
-        if not 1e-200 < high < 1e200:
-            scale = _scale(part)
-            high, low = _exact_sum(part, scale)
+        scale = 1.0 if 1e-200 < _sum(part) < 1e200 else _scale(part)
         if scale == 0.0 or scale == inf:
             out[j] = inf if scale == 0.0 else 0.0
         else:
+            high, low = _exact_sum(part, scale)
             out[j] = sqrt(high + low) / scale
         a = ends[j]
 
