@@ -22,6 +22,7 @@ from refimpl.robustness import (
     to_pixels,
     translation,
 )
+from refimpl.robustness.attacks import random_start
 from refimpl.setting import CrossEntropy, Dense, Flatten, Network, ReLU
 
 RNG = np.random.default_rng(0)
@@ -305,3 +306,12 @@ def test_iterates_of_the_sign_form_are_the_printed_recursion():
         assert np.allclose(result.losses[0, k], loss_at(at, labels), rtol=0, atol=1e-12)
         slopes = [(loss_at(at + 1e-6 * e, labels) - loss_at(at - 1e-6 * e, labels)) for e in np.eye(2)]
         at = project(at + 0.05 * np.sign(np.stack(slopes, axis=1)), x, 0.2, np.inf)
+
+
+@pytest.mark.parametrize(("p", "mean"), [(np.inf, 2 / 3), (2, 2 / 3), (1, 2 / 3)])
+def test_random_starts_fill_the_ball(p, mean):
+    """||delta|| = eps U^(1/n) has mean eps n / (n + 1)."""
+    start = random_start(np.zeros((20_000, 2)), 0.3, p, None, np.random.default_rng(0))
+    sizes = norm(start, p)
+    assert sizes.max() <= 0.3 * (1 + 1e-15) and np.mean(sizes) == pytest.approx(0.3 * mean, rel=0.01)
+    assert np.max(np.abs(start.mean(axis=0))) < 0.01

@@ -296,6 +296,11 @@ class TestExact:
                 sampled = (norm(v @ matrix.T, q) / norm(v, p)).max()
                 assert 0.9 * operator_norm(matrix, p, q) < sampled <= operator_norm(matrix, p, q) * (1 + 1e-12)
 
+    def test_sign_enumeration_stops_at_sixteen(self):
+        assert operator_norm(np.ones((1, 16)), np.inf, 2) == 16
+        with pytest.raises(ValueError, match=r"^matrix: expected"):
+            operator_norm(np.ones((2, 17)), np.inf, 2)
+
     def test_domain_matters_and_forms_agree(self):
         net, theta = net_with([2, 6, 2], 0)
         assert exact_lipschitz(net, theta, (-0.1, 0.1)) <= exact_lipschitz(net, theta)

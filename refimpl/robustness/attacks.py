@@ -137,8 +137,11 @@ class _Ascent(NamedTuple):
 
 
 def random_start(x: Array, eps: float, p: float, box: Box, rng: np.random.Generator) -> Array:
-    """A random direction with a radius eps U^(1/n), U uniform in [0, 1], projected onto ball and box."""
-    d = rng.uniform(-1, 1, x.shape) if p == np.inf else rng.normal(size=x.shape)
-    n = d[0].size
-    size = rng.uniform(size=len(x)) ** (1 / n) / (1 if p == np.inf else norm(d, p))
-    return project(x + (eps * along(size, x) * d).astype(x.dtype), x, eps, p, box)
+    """A random point of the ball, projected onto ball and box: uniform for p = inf and (a normal direction times
+    U^(1/n), U uniform in [0, 1]) for p = 2, in the same way scaled for p = 1.
+    """
+    if p == np.inf:
+        return project(x + (eps * rng.uniform(-1, 1, x.shape)).astype(x.dtype), x, eps, p, box)
+    d = rng.normal(size=x.shape)
+    radius = eps * rng.uniform(size=len(x)) ** (1 / d[0].size)
+    return project(x + (along(radius / norm(d, p), x) * d).astype(x.dtype), x, eps, p, box)
