@@ -14,7 +14,7 @@ Record = Mapping[str, Any]
 Points = Sequence[tuple[float, float]]
 
 WIDTH, HEIGHT = 340, 170
-LEFT, RIGHT, TOP, BOTTOM = 52, 12, 12, 34
+LEFT, RIGHT, TOP, BOTTOM = 52, 14, 22, 34
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,18 @@ class Axis:
     def ticks(self) -> list[float]:
         """A few round values."""
         if self.log:
-            step = max(1, ceil((self.high - self.low) / 4))
-            return [10.0**e for e in range(ceil(self.low), floor(self.high) + 1, step)]
-        return [self.low + (self.high - self.low) * i / 4 for i in range(5)]
+            decades = max(1, ceil((self.high - self.low) / 4))
+            return [10.0**e for e in range(ceil(self.low), floor(self.high) + 1, decades)]
+        step = _round_step((self.high - self.low) / 4)
+        return [step * i for i in range(ceil(self.low / step - 1e-9), floor(self.high / step + 1e-9) + 1)]
+
+
+def _round_step(least: float) -> float:
+    """The smallest of 1, 2, 5, 10, 20, ... (times a power of ten) that is at least ``least``."""
+    if least <= 0:
+        return 1.0
+    power = 10.0 ** floor(log10(least))
+    return next(power * n for n in (1, 2, 5, 10, 20) if power * n >= least)
 
 
 def plot(record: Record) -> Markup | None:
@@ -100,7 +109,7 @@ def figure(caption: str, x: Axis | None, y: Axis, x_name: str, y_name: str, mark
     """Axes around the marks; the caption is also the text that a screen reader says."""
     parts = [tag("title", caption), _frame(), *_y_ticks(y), *(_x_ticks(x) if x else ()), marks]
     parts += [tag("text", x_name, x=str(WIDTH - RIGHT), y=str(HEIGHT - 4), text_anchor="end", class_="name")]
-    parts += [tag("text", y_name, x="4", y="10", class_="name")]
+    parts += [tag("text", y_name, x=str(LEFT), y="12", class_="name")]
     svg = tag("svg", *parts, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", aria_label=caption, class_="plot")
     return tag("figure", svg, tag("figcaption", caption))
 

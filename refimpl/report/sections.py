@@ -97,13 +97,18 @@ def article(entry: Entry) -> Markup:
         tag("p", item.says),
         tag("div", Markup(mathml(latex)), class_="formula", tabindex="0") if latex else None,
         _links(item),
-        tag("p", chapter.NOT_CHECKED.get(item.id, "no check"), class_="reason") if entry.status == "not checked" else None,
+        _excuse(entry),
         *(check(claim, record) for claim, record in zip(entry.claims, entry.records, strict=True)),
         _sources(entry),
         id=slug(item.id),
         aria_labelledby=f"{slug(item.id)}-title",
         **_marks(entry),
     )
+
+
+def _excuse(entry: Entry) -> Markup | None:
+    why = chapter.NOT_CHECKED.get(entry.item.id, "no check")
+    return tag("p", why, class_="reason") if entry.status == "not checked" else None
 
 
 def _heading(item: chapter.Item, status: str) -> Markup:
@@ -134,7 +139,7 @@ def check(claim: Any, record: Record) -> Markup:
     return tag(
         "section",
         title,
-        tag("p", record["statement"], class_="statement"),
+        *(tag("p", paragraph) for paragraph in record["statement"].split("\n\n")),
         _erratum(record),
         tag("div", _facts(claim, record), plots.plot(record), class_="evidence"),
         _controls(record),
@@ -177,7 +182,7 @@ def _erratum(record: Record) -> Markup | None:
     if not erratum:
         return None
     pairs = (("Printed", erratum["printed"]), ("Corrected", erratum["corrected"]), ("Severity", erratum["severity"]))
-    return tag("dl", *(part for name, text in pairs for part in (tag("dt", name), tag("dd", text))), class_="erratum")
+    return tag("dl", *(part for name, text in pairs for part in (tag("dt", name), tag("dd", text))), class_="printed")
 
 
 def _instance(label: str, text: str | None) -> Markup | None:

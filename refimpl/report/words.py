@@ -1,6 +1,7 @@
 """Numbers and verdicts as a reader sees them."""
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,8 @@ def short(value: Any) -> str:
     if value is None:
         return "-"
     number = float(value)
+    if not isfinite(number):
+        return str(number)
     return f"{number:.0f}" if number == round(number) and abs(number) < 1e5 else f"{number:.2g}"
 
 
