@@ -192,3 +192,8 @@ def test_nan_stays():
 def test_bad_input(call, name):
     with pytest.raises(ValueError, match=rf"^{name}: expected"):
         call()
+
+
+def test_the_message_says_how_many_columns():
+    with pytest.raises(ValueError, match=r"expected 4 columns for n = 7, got an array of shape \(3,\)"):
+        fourier.full_spectrum(np.zeros(3), 7)

@@ -20,7 +20,7 @@ from refimpl.resolution import (
     trigonometric_interpolation,
 )
 from refimpl.resolution import spectral as partial
-from refimpl.setting.activations import GELU, ReLU, Sigmoid, Tanh
+from refimpl.setting.activations import GELU, Identity, ReLU, Sigmoid, Tanh
 
 
 def dyadic(shape, dtype=np.float64, seed=0):
@@ -209,7 +209,9 @@ def test_gradients_are_those_of_torch_on_over_500_sizes():
 def test_route_by_size():
     assert partial.by_matrix((28, 28), (2, 2), np.float32)
     assert partial.by_matrix((28, 28), (14, 14), np.float64)
-    assert not partial.by_matrix((512, 512), (256, 256), np.float32)
+    assert partial.by_matrix((512, 512), (59, 59), np.float32)  # 476 <= 24 * 20
+    assert not partial.by_matrix((512, 512), (60, 60), np.float32)  # 484
+    assert partial.by_matrix((1, 512), (0, 65), np.float64) and not partial.by_matrix((1, 512), (0, 66), np.float64)
     assert not partial.by_matrix((28, 28), (2, 2), np.longdouble)
 
 
@@ -272,7 +274,13 @@ def test_initialisation_keeps_the_variance():
     assert abs(np.var(layer.forward(p, x)[0]) - 2) < 0.2
     full = SpectralConv(16, 16, (9, 9), parametrization="unitary").init(np.random.default_rng(0))
     assert np.isclose(np.linalg.norm(full["weight"]) ** 2, 16 * 2, rtol=0.1)
-    assert set(FourierLayer(2, 3, (3,)).init(np.random.default_rng(0))) == {"residual", "weight", "bias"}
+    assert not p["bias"].any()
+    assert not np.any(layer.from_spectrum(np.ones((16, 16, 9, 9)))["bias"])
+    fourier_layer = FourierLayer(16, 16, (9, 9), Identity())
+    q = fourier_layer.init(np.random.default_rng(0))
+    assert set(q) == {"residual", "weight", "bias"}
+    assert abs(np.var(q["residual"]) - 1 / 16) < 0.02
+    assert abs(np.var(fourier_layer.forward(q, x)[0]) - 2) < 0.2
 
 
 def test_nan_stays_and_inputs_are_kept():
