@@ -12,16 +12,19 @@ from __future__ import annotations
 
 import argparse
 import ast
-import concurrent.futures
 import copy
+import functools
+import importlib
 import json
+import multiprocessing
 import os
 import random
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -128,7 +131,10 @@ def _mutants_below(path: Path, tree: ast.Module, function: ast.FunctionDef, pare
 
 
 class Bench:
-    """A private copy of the project in which mutants run one after the other, compiled kernels kept."""
+    """A private copy of the project in which mutants run one after the other, compiled kernels kept.
+
+    Each run is a fork of a process that has the libraries loaded, but nothing of refimpl.
+    """
 
     def __init__(self, home: Path, timeout: float):
         self.home, self.timeout = home, timeout
@@ -139,22 +145,35 @@ class Bench:
             elif source.exists():
                 shutil.copy2(source, target)
 
-    def run(self, *command: str) -> bool:
-        """Whether a command succeeds within the time limit."""
-        environment = os.environ | {
-            "PYTHONPATH": str(self.home),
-            "NUMBA_CACHE_DIR": str(self.home / "cache"),
-            "HYPOTHESIS_PROFILE": "ci",
-            "OMP_NUM_THREADS": "1",
-            "NUMBA_NUM_THREADS": "1",
-        }
+    def run(self, work: Callable[[], int]) -> bool:
+        """Whether some work, done in a fork inside the copy, ends with 0 within the time limit."""
+        child = os.fork()
+        if child == 0:
+            self._become(work)
+        started = time.monotonic()
+        while time.monotonic() - started < self.timeout:
+            pid, status = os.waitpid(child, os.WNOHANG)
+            if pid:
+                return status == 0
+            time.sleep(0.02)
+        os.killpg(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        return False
+
+    def _become(self, work: Callable[[], int]) -> None:
+        code = 1
         try:
-            done = subprocess.run(
-                [sys.executable, *command], cwd=self.home, env=environment, capture_output=True, timeout=self.timeout
-            )
-        except subprocess.TimeoutExpired:
-            return False
-        return done.returncode == 0
+            os.setpgid(0, 0)
+            os.chdir(self.home)
+            sys.path.insert(0, str(self.home))
+            os.environ["NUMBA_CACHE_DIR"] = str(self.home / "cache")
+            os.environ["PYTHONPATH"] = str(self.home)
+            silence = os.open(os.devnull, os.O_RDWR)
+            for stream in (0, 1, 2):
+                os.dup2(silence, stream)
+            code = int(work())
+        finally:
+            os._exit(code)
 
     def judge(self, mutant: Mutant) -> str:
         """Who catches a mutant: "tests", "claims", or "survived"."""
@@ -162,12 +181,33 @@ class Bench:
         stat, original = path.stat(), path.read_bytes()
         path.write_text(mutant.source, encoding="utf8")
         try:
-            if not self.run("-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests_of(path)):
+            if not self.run(lambda: _pytest(tests_of(path))):
                 return "tests"
-            return "survived" if self.run("-m", "refimpl", "verify", *claims_of(path)) else "claims"
+            return "survived" if self.run(lambda: _verify(claims_of(path))) else "claims"
         finally:
             path.write_bytes(original)
             os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+
+def _pytest(files: list[str]) -> int:
+    import pytest
+
+    return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *files]))
+
+
+def _verify(options: list[str]) -> int:
+    from refimpl.cli import main as command
+
+    return command(["verify", *options])
+
+
+def load_libraries() -> None:
+    """Import what every run needs, once."""
+    names = (
+        "numpy scipy.fft scipy.linalg scipy.ndimage scipy.optimize scipy.sparse scipy.special numba hypothesis pytest"
+    )
+    for name in [*names.split(), "mpmath", "matplotlib.pyplot", "concurrent.futures.process"]:
+        importlib.import_module(name)
 
 
 def tests_of(path: Path) -> list[str]:
@@ -202,6 +242,7 @@ def main() -> int:
     parser.add_argument("--timeout", type=float, default=300, help="seconds after which a mutant counts as caught")
     parser.add_argument("--json", type=Path, help="write every mutant and its fate")
     args = parser.parse_args()
+    os.environ.update(HYPOTHESIS_PROFILE="ci", OMP_NUM_THREADS="1", NUMBA_NUM_THREADS="1")
     files = [f for p in args.paths for f in ([p] if p.is_file() else sorted(p.rglob("*.py")))]
     every = [m for f in files for m in mutants(f.resolve())]
     chosen = every if not args.sample else random.Random(args.seed).sample(every, min(args.sample, len(every)))
@@ -211,21 +252,25 @@ def main() -> int:
 
 
 def run(chosen: list[Mutant], jobs: int, timeout: float) -> list[tuple[Mutant, str]]:
-    """Share the mutants among private copies of the project."""
-    with tempfile.TemporaryDirectory() as folder:
-        free = [Bench(Path(folder, str(i)), timeout) for i in range(jobs)]
-
-        def one(mutant: Mutant) -> tuple[Mutant, str]:
-            bench = free.pop()
-            try:
-                fate = bench.judge(mutant)
-            finally:
-                free.append(bench)
+    """Share the mutants among processes, each with a private copy of the project."""
+    load_libraries()
+    with tempfile.TemporaryDirectory() as folder, multiprocessing.get_context("fork").Pool(jobs) as pool:
+        work = [(m, folder, timeout) for m in chosen]
+        fates = []
+        for mutant, fate in pool.imap_unordered(_one, work):
             print(f"{fate:9} {mutant.file}:{mutant.line} {mutant.before} -> {mutant.after}", flush=True)
-            return mutant, fate
+            fates.append((mutant, fate))
+        return fates
 
-        with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-            return list(pool.map(one, chosen))
+
+@functools.cache
+def _bench(folder: str, process: int, timeout: float) -> Bench:
+    return Bench(Path(folder, str(process)), timeout)
+
+
+def _one(work: tuple[Mutant, str, float]) -> tuple[Mutant, str]:
+    mutant, folder, timeout = work
+    return mutant, _bench(folder, os.getpid(), timeout).judge(mutant)
 
 
 def report(fates: list[tuple[Mutant, str]], path: Path | None) -> int:
