@@ -131,7 +131,8 @@ def formulas_of_the_prox(v: Array, lam: float) -> Evidence:
         length = np.sqrt(np.sum(x * x))
         ball = x * (1 - np.minimum(lam / np.where(length == 0, 1, length), 1))
         entries: Any = np.where(x > lam, x - lam, np.where(x < -lam, x + lam, 0 * x)).astype(dtype)
-        return np.concatenate([L2(lam).prox(x), L1(lam).prox(x)]), np.concatenate([ball.astype(dtype), entries])
+        scale = 1 + lam + float(np.max(np.abs(v)))
+        return np.concatenate([L2(lam).prox(x), L1(lam).prox(x)]), np.concatenate([ball.astype(dtype), entries]), scale
 
     return identity(sides)
 
