@@ -72,7 +72,7 @@ def errata(records: Iterable[Record]) -> list[dict[str, Any]]:
 
 def _erratum(record: Record) -> dict[str, Any]:
     named = {key: record[key] for key in ("id", "section", "title", "check")}
-    witness = record["witness"] or record["note"]
+    witness = record["witness"] or record["note"] or f"{record['check']}()"  # a check without arguments
     return {**named, **record["erratum"], "witness": witness, "note": record["note"], "replay": record["replay"]}
 
 
