@@ -10,6 +10,18 @@ candidate       a function, an optimizer class, or a command that claims to be t
 mistake         a wrong twin of the reference, with a name
 k               tolerance in units of eps * scale
 ==============  =====================================================================
+
+Some conventions of well-known libraries, as the judge finds them:
+
+* torch ``SGD(momentum=beta)``: (4.22) without (1 - beta); the same as (4.22) for ``lr`` times (1 - beta).
+  ``dampening=beta`` is not (4.22) either: the first gradient is not damped.
+* torch ``Adam``: AdaBreg for lam = 0, delta = 1. torch ``Softshrink(t)``: prox_l1 for tau lam = t.
+* torch ``conv2d``: a cross-correlation, ``scipy.signal.convolve2d`` a convolution: ``--set kind=convolution``. For even
+  kernels ``padding="same"`` puts the extra row below and right, as `refimpl.setting.Conv2d` does.
+* torch ``GELU(approximate="tanh")``: ``--set approximate=tanh``. torch and SciPy ``fft``: ``--set norm=1 | sqrt | n`` is
+  their "backward", "ortho", "forward".
+* ``scipy.signal.resample`` is trigonometric interpolation with Nyquist splitting, axis by axis.
+* ``scipy.ndimage.convolve(mode="wrap")`` centres the kernel; ``origin=-(m // 2)`` puts it into the corner.
 """
 
 from refimpl.crosscheck.judge import Report

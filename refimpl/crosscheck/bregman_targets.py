@@ -154,6 +154,7 @@ add(
         scale=_deviations,
         edges={
             "base": {"rows": N_OUT, "columns": N_IN, "density": 0.125, "seed": 0},
+            "half": {"rows": N_OUT, "columns": N_IN, "density": 0.5, "seed": 2},
             "one percent": {"rows": N_OUT, "columns": N_IN, "density": 1 / 128, "seed": 1},
         },
     )

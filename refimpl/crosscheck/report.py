@@ -75,8 +75,9 @@ def text(report: Report) -> str:
     lines.append(f"  {_counts(report)}")
     lines += [f"  not offered, {count} x: {reason}" for reason, count in report.declined.items()]
     if report.cases > sum(report.failures.values()):
+        where = " where it agrees" if report.smallest else ""
         lines.append(
-            f"  largest error elsewhere: {report.worst:.3g} eps, allowed {report.target.k:g}: {report.target.why}"
+            f"  largest error{where}: {report.worst:.3g} eps, allowed {report.target.k:g}: {report.target.why}"
         )
     lines += _failure(report)
     lines += [f"  note: {report.note}"] if report.note else []

@@ -150,3 +150,15 @@ def to_spectral(theta: Array, size: Sequence[int]) -> Complex:
 def to_spatial(theta_hat: Array, size: Sequence[int]) -> Array:
     """F^-1 of the padded spectrum, Nyquist entries halved (Lemma 4.29)."""
     return inverse(_multiplier(theta_hat, size)).re
+
+
+def centred_spectrum(v_hat: Array) -> Complex:
+    """Position i holds the frequency i - floor(N/2)."""
+    index = np.ix_(*([(i - n // 2) % n for i in range(n)] for n in v_hat.shape))
+    return complex_parts(v_hat[index])
+
+
+def fft_order(v_hat: Array) -> Complex:
+    """Frequency k at position k mod N."""
+    index = np.ix_(*([(k + n // 2) % n for k in range(n)] for n in v_hat.shape))
+    return complex_parts(v_hat[index])

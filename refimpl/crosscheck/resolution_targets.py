@@ -121,7 +121,7 @@ _target(
         "plane": {"v_hat": PLANE + 0j},
         "three": {"v_hat": ramp(3) + 0j},
     },
-    None,
+    definitions.centred_spectrum,
     why="no arithmetic",
 )
 _target(
@@ -135,7 +135,7 @@ _target(
         "plane": {"v_hat": PLANE + 0j},
         "three": {"v_hat": ramp(3) + 0j},
     },
-    None,
+    definitions.fft_order,
     why="no arithmetic",
 )
 

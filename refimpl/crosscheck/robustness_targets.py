@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from refimpl import robustness
 from refimpl.claims.draw import arrays, dyadic
+from refimpl.crosscheck import robustness_definitions as definitions
 from refimpl.crosscheck.draws import Draw, cases, matrix, ramp, sizes
 from refimpl.crosscheck.target import Array, Case, Outputs, Target, add
 from refimpl.setting import Dense, Network, ReLU
@@ -63,6 +64,7 @@ for _name, _p in NORMS.items():
             k=64,
             why="one scalar root, a sum over the coordinates",
             edges=PROJECTIONS,
+            definition=getattr(definitions, f"project_{_name}"),
         )
     )
 
@@ -94,6 +96,7 @@ add(
         reference=_fgsm,
         why="a sum and a clip",
         edges=ASCENT,
+        definition=definitions.fgsm_step,
     )
 )
 
@@ -120,14 +123,8 @@ def _iterate(draw: Draw) -> Case:
 
 
 def _iterates(case: Case) -> Case:
-    return {
-        "xbar": case["x"].copy(),
-        "x": case["x"],
-        "gradient": case["gradient"],
-        "step": 0.5,
-        "eps": case["eps"],
-        **BOX,
-    }
+    xbar = np.clip(case["x"] + case["eps"] / 2, 0, 1)
+    return {"xbar": xbar, "x": case["x"], "gradient": case["gradient"], "step": 0.5, "eps": case["eps"], **BOX}
 
 
 for _name in ("l2", "linf"):
@@ -141,6 +138,7 @@ for _name in ("l2", "linf"):
             k=64,
             why="a norm, one scalar root",
             edges={label: _iterates(case) for label, case in ASCENT.items()},
+            definition=getattr(definitions, f"pgd_step_{_name}"),
         )
     )
 
@@ -279,6 +277,7 @@ add(
         k=64,
         why="two evaluations cancel and are divided by the distance",
         scale=_quotient_scale,
+        definition=definitions.quotient,
         edges={
             "base": {
                 "x": ramp(3, 2),
@@ -299,6 +298,7 @@ for _name, _p in NORMS.items():
             what=f"|W1|_p |W2|_p in the operator norm for p = {_name[1:]}, ReLU between (4.5)",
             outputs=("bound",),
             inputs=cases(_weights),
+            definition=getattr(definitions, f"product_bound_{_name}"),
             reference=lambda W1, b1, W2, p=_p: robustness.product_bound(*_net(W1, b1, W2), p),
             k=64,
             why="singular values, or sums of moduli, relative to the sum of all moduli",
