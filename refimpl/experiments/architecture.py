@@ -1,4 +1,4 @@
-"""Architectures found by sparse training: which neurons of an autoencoder stay (BREG-I, Fig. 4 and 5)."""
+"""Architectures found by sparse training: neurons of a tower (BREG-I, Fig. 4 and 5), skip connections (BREG-II)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import correlate1d, gaussian_filter
 
 from refimpl.experiments import nets
 from refimpl.experiments.data import Part
@@ -14,7 +14,8 @@ from refimpl.experiments.figures import canvas, picture, style
 from refimpl.experiments.run import Run, split_of
 from refimpl.experiments.training import Recipe, train
 from refimpl.setting import Network, ReLU, SquaredError, mlp
-from refimpl.sparsity import AdaBreg, Blocks, GroupL2, Zero
+from refimpl.sparsity import L1, AdaBreg, Blocks, GroupL2, Zero
+from refimpl.sparsity.architecture import SkipNetwork, effective_widths
 
 Array = np.ndarray
 Settings = dict[str, Any]
@@ -35,7 +36,7 @@ def autoencoder_cell(settings: Settings, checkpoint: Path) -> dict[str, Any]:
     theta = nets.sparse_start(network, density, settings["seed"], "rows")
 
     def watch(theta: Array) -> dict[str, float]:
-        return {f"active {i + 1}": n for i, n in enumerate(active_rows(network, theta))}
+        return {f"active {i + 1}": n for i, n in enumerate(effective_widths(network, theta).values())}
 
     recipe = Recipe(settings["epochs"], 128, settings["seed"])
     label = f"lambda {settings['lam']:g} seed {settings['seed']}"
@@ -66,12 +67,6 @@ def _noisy(x: Array, scale: float, seed: int) -> Array:
     return x + np.float32(scale) * noise
 
 
-def active_rows(network: Network, theta: Array) -> list[int]:
-    """How many rows of every weight matrix have a nonzero entry."""
-    views = network.views(theta)
-    return [int(np.count_nonzero(views[name].any(axis=1))) for name in nets.weights(network)]
-
-
 def mean_ssim(a: Array, b: Array, side: int) -> float:
     """The mean structural similarity of two batches of flat images with values in [0, 1]."""
     return float(np.mean([ssim(x.reshape(side, side), y.reshape(side, side)) for x, y in zip(a, b)]))
@@ -92,8 +87,15 @@ def ssim(a: Array, b: Array) -> float:
 
 def nas_autoencoder(run: Run) -> None:
     """Fig. 4 and 5 of BREG-I: a waist appears in a tower of equal layers."""
-    side, epochs, count = (14, 30, 4000) if run.quick else (28, 40, 10**6)
-    common = {"side": side, "epochs": epochs, "count": count, "noise": 0.3, "tau": 1e-3, "rows": 8}
+    side, epochs = (14, 40) if run.quick else (28, 100)
+    common = {
+        "side": side,
+        "epochs": epochs,
+        "count": 5000 if run.quick else 10**6,
+        "noise": 0.1,
+        "tau": 3e-3,
+        "rows": 8,
+    }
     settings = [common | {"lam": lam, "seed": s} for lam in (0.07, 0.0) for s in range(run.seeds)]
     results = run.cells(autoencoder_cell, settings)
     sparse, dense = results[: run.seeds], results[run.seeds :]
@@ -138,6 +140,89 @@ def _draw_pictures(run: Run, sparse: dict[str, Any], dense: dict[str, Any]) -> N
         run.figure(figure, "nas-autoencoder-digits", DIGITS)
 
 
+DEPTH = 6
+TASKS = ("denoising", "deblurring")
+
+
+def degraded(x: Array, side: int, task: str, seed: int) -> Array:
+    """Normal noise of size 0.05, or a 9 x 9 Gaussian blur with sigma 5 and zeros outside."""
+    if task == "denoising":
+        return _noisy(x, 0.05, seed)
+    weights = np.exp(-(np.arange(-4, 5) ** 2) / 50.0)
+    images = x.reshape(-1, side, side)
+    for axis in (1, 2):
+        images = correlate1d(images, weights / weights.sum(), axis, mode="constant")
+    return images.reshape(x.shape).astype(np.float32)
+
+
+def skips_cell(settings: Settings, checkpoint: Path) -> dict[str, Any]:
+    """Train x_{l+1} = ReLU(W_l x_l + b_l) + sum_i s_{l,i} x_i with penalised rows and skips; what is left of both."""
+    parts, side, task = split_of(settings), settings["side"], settings["task"]
+    clean, held = (shrunk(p, side) for p in (parts.training.first(settings["count"]), parts.test.first(500)))
+    given, given_held = (degraded(x, side, task, seed) for x, seed in ((clean, 1), (held, 2)))
+    network = Network([SkipNetwork(side * side, DEPTH)])
+    rows = {name: GroupL2(settings["lam"], "rows") for name in nets.weights(network)}
+    J = Blocks(rows | {"0.skips": L1(side * settings["lam"])}, network)
+    theta = nets.sparse_start(network, settings["density"], settings["seed"], "rows")
+
+    def watch(theta: Array) -> dict[str, float]:
+        return {"skips": int(np.count_nonzero(network.views(theta)["0.skips"]))}
+
+    recipe = Recipe(settings["epochs"], 128, settings["seed"])
+    outcome = train(
+        network, AdaBreg(J, settings["tau"]), theta, given, clean, recipe, loss=SquaredError(), watch=watch,
+        checkpoint=checkpoint, label=f"{task} seed {settings['seed']}",
+    )  # fmt: skip
+    return {
+        "records": outcome.records,
+        "skips": network.views(outcome.theta)["0.skips"].tolist(),
+        "active": [int(n) for n in effective_widths(network, outcome.theta).values()],
+        "ssim": mean_ssim(nets.outputs(network, outcome.theta, given_held), held, side),
+        "ssim given": mean_ssim(given_held, held, side),
+    }
+
+
+def nas_skips(run: Run) -> None:
+    """BREG-II: which skip connections survive an l1 penalty, for denoising and for deblurring."""
+    side, epochs = (14, 25) if run.quick else (28, 60)
+    common = {"side": side, "epochs": epochs, "count": 4000 if run.quick else 10**6, "tau": 2e-3, "lam": 0.07}
+    settings = [common | {"density": 0.05, "task": task, "seed": s} for task in TASKS for s in range(run.seeds)]
+    results = run.cells(skips_cell, settings)
+    runs = {task: results[i * run.seeds : (i + 1) * run.seeds] for i, task in enumerate(TASKS)}
+    with canvas(1, 2, width=7, height=2.9) as (figure, axes):
+        for ax, task in zip(axes, TASKS):
+            _draw_skips(ax, np.mean([r["skips"] for r in runs[task]], axis=0), task)
+        run.figure(figure, "nas-skips", SKIPS)
+    pairs = [(l, i) for l in range(DEPTH) for i in range(l + 1)]
+    rows = [(t, s, l, i, w) for t in TASKS for s, r in enumerate(runs[t]) for (l, i), w in zip(pairs, r["skips"])]
+    run.table(("task", "seed", "layer", "from", "skip"), rows)
+    run.found = {
+        task: {
+            "skips left of 21": [int(np.count_nonzero(r["skips"])) for r in runs[task]],
+            "active neurons": [r["active"] for r in runs[task]],
+            "SSIM": [r["ssim"] for r in runs[task]],
+            "SSIM of the input": [r["ssim given"] for r in runs[task]],
+        }
+        for task in TASKS
+    }
+
+
+def _draw_skips(ax: Any, skips: Array, task: str) -> None:
+    matrix = np.full((DEPTH, DEPTH), np.nan)
+    matrix[np.tril_indices(DEPTH)] = skips
+    bound = float(np.abs(skips).max()) or 1.0
+    shown = ax.imshow(matrix, cmap="RdBu_r", vmin=-bound, vmax=bound)
+    for l, i in zip(*np.tril_indices(DEPTH)):
+        if matrix[l, i]:
+            ax.text(i, l, f"{matrix[l, i]:.2f}", ha="center", va="center", fontsize=6)
+    ax.set(title=task, xlabel="skip from state", ylabel="into layer")
+    ax.grid(False)
+    ax.figure.colorbar(shown, ax=ax, shrink=0.8)
+
+
+SKIPS = """Weights of the skip connections from every state to every later layer after training with an l1 penalty on
+    them (mean over seeds; no number: the skip was removed). All start at zero, so every number is a connection that
+    training asked for."""
 COUNTS = """Neurons with a nonzero weight row in a tower of 7 equally wide layers that learns to denoise, started with
     8 a layer (mean over seeds). Training adds neurons where they help: the numbers fall from the first layer to a
     waist and rise again, the shape of an autoencoder that nobody prescribed."""

@@ -114,3 +114,14 @@ def picture(
     for side in axes.spines.values():
         side.set_visible(False)
     return shown
+
+
+def photograph(size: int) -> Array:
+    """matplotlib's sample photograph as a square of grey values in [0, 1], by block means."""
+    from matplotlib.cbook import get_sample_data
+    from matplotlib.image import imread
+
+    file = str(get_sample_data("grace_hopper.jpg", asfileobj=False))
+    image = imread(file)[:512, :512].astype(np.float64).mean(axis=2) / 255
+    block = 512 // size
+    return image.reshape(size, block, size, block).mean(axis=(1, 3))

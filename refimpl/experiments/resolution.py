@@ -9,7 +9,7 @@ import numpy as np
 
 from refimpl.experiments import glyphs, nets
 from refimpl.experiments.data import Part
-from refimpl.experiments.figures import canvas, picture, style
+from refimpl.experiments.figures import canvas, photograph, picture, style
 from refimpl.experiments.run import Run, split_of
 from refimpl.experiments.training import Recipe, train
 from refimpl.resolution import resize, spectral_convolution, to_spatial, to_spectral
@@ -24,17 +24,6 @@ Settings = dict[str, Any]
 
 KERNEL = 11
 MEANS = ("CNN", "FNO (converted)", "trigonometric input", "bilinear input")
-
-
-def photograph(size: int) -> Array:
-    """matplotlib's sample photograph as a square of grey values in [0, 1], by block means."""
-    from matplotlib.cbook import get_sample_data
-    from matplotlib.image import imread
-
-    file = str(get_sample_data("grace_hopper.jpg", asfileobj=False))
-    image = imread(file)[:512, :512].astype(np.float64).mean(axis=2) / 255
-    block = 512 // size
-    return image.reshape(size, block, size, block).mean(axis=(1, 3))
 
 
 def edge_kernel(size: int = KERNEL) -> Array:

@@ -135,7 +135,7 @@ def clip_regression(run: Run) -> None:
         constants.axhline(0.5, color="black", linewidth=0.6, linestyle=":")
         constants.set(yscale="log", xlabel=r"$\lambda$", xticks=list(places))
         constants.set_xticklabels([f"{lam:g}" for lam in LAMBDAS])
-        constants.legend()
+        constants.legend(loc="center left")
         run.figure(figure, "clip-regression", REGRESSION)
     run.table(
         ("lambda", "seed", *keys), [(lam, s, *(r[k] for k in keys)) for lam in LAMBDAS for s, r in enumerate(runs[lam])]
@@ -249,9 +249,8 @@ def _gallery(run: Run, examples: dict[str, list[dict[str, Any]]]) -> None:
             for i, one in enumerate(several):
                 clean, moved = (np.array(one[key]).reshape(28, 28) for key in ("clean", "moved"))
                 bound = float(np.abs(moved - clean).max()) or 1.0
-                after = f"{one['labels'][2]} ({one['confidence'][1]:.0%})"
                 picture(axes[2 * k, i], moved - clean, "", -bound, bound, "RdBu_r")
-                picture(axes[2 * k + 1, i], moved, f"{one['labels'][1]} → {after}", 0, 1)
+                picture(axes[2 * k + 1, i], moved, "{1} → {2}".format(*one["labels"]), 0, 1)
             axes[2 * k, 0].set_title(method, loc="left")
         run.figure(figure, "clip-gallery", GALLERY)
 
@@ -265,5 +264,5 @@ ROBUSTNESS = """784-64-64-10, l2 attacks by projected gradient ascent with exact
     accuracy that the product bound certifies; only the network trained against this bound gets much. Bands: lowest to
     highest seed."""
 GALLERY = """Perturbations of l2 norm at most 1.5 (red and blue, each scaled to its own largest entry) and the
-    attacked images, with the label before and after the attack and the confidence after. First two rows: plain
-    training; last two: CLIP."""
+    attacked images, with the network's label before and after the attack. First two rows: plain training; last two:
+    CLIP."""

@@ -73,6 +73,7 @@ def train(
     loss: Loss | None = None,
     gradient: Gradient | None = None,
     watch: Watch | None = None,
+    after: Callable[[Any, int], Any] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     label: str = "",
 ) -> Outcome:
@@ -85,6 +86,7 @@ def train(
     loss : of the batch mean; by default `CrossEntropy`.
     gradient : ``(theta, x, target, rng) -> (loss, gradient)`` in place of the plain minibatch gradient.
     watch : ``theta -> record`` after every epoch.
+    after : ``(state, epoch) -> state`` after every epoch, before it is watched: pruning, for instance.
     checkpoint : a file that is written after every epoch and taken up again if it is there.
     label : shown with progress on stderr.
 
@@ -104,6 +106,7 @@ def train(
     for epoch in range(len(records) + 1, recipe.epochs + 1):
         tau = _scheduled(optimizer.tau, records, recipe.patience)
         state, mean = _epoch(optimizer, tau, state, gradient, x, target, recipe, epoch)
+        state = after(state, epoch) if after else state
         records.append({"epoch": epoch, "loss": mean, "tau": tau} | (watch(state.theta) if watch else {}))
         if checkpoint is not None:
             _save(Path(checkpoint), state, records, identity)
