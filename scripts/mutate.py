@@ -175,9 +175,16 @@ class Bench:
         finally:
             os._exit(code)
 
+    @functools.cache  # noqa: B019 (one bench a process)
+    def baseline(self, files: tuple[str, ...]) -> None:
+        """Without a mutant the tests must pass, or nothing is learnt from their failing."""
+        if not self.run(lambda: _pytest(list(files))):
+            raise SystemExit(f"the tests fail without any mutant: {' '.join(files)}")
+
     def judge(self, mutant: Mutant) -> str:
         """Who catches a mutant: "tests", "claims", or "survived"."""
         path = self.home / mutant.file
+        self.baseline(tuple(tests_of(path)))
         stat, original = path.stat(), path.read_bytes()
         path.write_text(mutant.source, encoding="utf8")
         try:
@@ -192,7 +199,7 @@ class Bench:
 def _pytest(files: list[str]) -> int:
     import pytest
 
-    return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *files]))
+    return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "--assert=plain", *files]))
 
 
 def _verify(options: list[str]) -> int:
