@@ -20,6 +20,7 @@ ROOMS = (
     "setting_layers",
     "setting_descent",
     "robustness",
+    "pixel_distances",
     "adversarial_training",
     "lipschitz",
     "quotients",
