@@ -129,6 +129,14 @@ def test_bad_usage_is_a_value_error(chosen):
         crosscheck.check("setting.squared_error.value", soft, **chosen)
 
 
+def test_chosen_values_get_the_types_of_the_target(module, capsys):
+    words = ["crosscheck", SOFT, f"{module}:half", "--set", "tau=1", "--set", "lam=0.5", "--examples", "5"]
+    assert main(words) == 0
+    assert main(["crosscheck", "resolution.dft", "numpy.fft:fftn", "--set", "norm=1", "--examples", "5"]) == 0
+    assert "convention norm: 1" in capsys.readouterr().out
+    assert main([*words, "--set", "tau=many"]) == 2
+
+
 def test_member_and_minimiser_accept_every_right_answer():
     def other_selection(theta, lam):
         return lam * np.where(theta == 0, 0.5, np.sign(theta)).astype(theta.dtype)
@@ -163,6 +171,12 @@ def test_a_candidate_that_guesses_is_called_so():
     assert not found.agrees
 
 
+def test_a_framework_that_is_not_installed_is_bad_usage(monkeypatch):
+    monkeypatch.setitem(sys.modules, "jax", None)
+    with pytest.raises(ValueError, match="jax: expected an installed framework"):
+        crosscheck.check(SOFT, soft, adapter="jax")
+
+
 # A process of its own -----------------------------------------------------------------------------------------
 
 MODULE = """
@@ -171,6 +185,9 @@ import numpy as np
 
 def soft(v, tau, lam):
     return v - np.clip(v, -v.dtype.type(tau * lam), v.dtype.type(tau * lam))
+
+def half(v):
+    return soft(v, 1, 0.5)
 
 def aborts(v, tau, lam):
     if v.size == 1:

@@ -93,6 +93,13 @@ def _to_jax(value: np.ndarray) -> Any:
 ADAPTERS: dict[str, Callable[[np.ndarray], Any]] = {"numpy": lambda a: a, "torch": _to_torch, "jax": _to_jax}
 
 
+def _installed(framework: str) -> None:
+    try:
+        importlib.import_module(framework)
+    except ImportError as error:
+        raise ValueError(f"{framework}: expected an installed framework, got {error}") from None
+
+
 def to_numpy(value: Any) -> Any:
     """An output as NumPy sees it: tensors are detached, DLPack and ``__array__`` are followed, None stays None."""
     if isinstance(value, Mapping):
@@ -117,6 +124,7 @@ def from_callable(
     """A function of the target's inputs, by name where its parameters have those names, else in their order."""
     if not callable(function):
         raise ValueError(f"candidate: expected a callable, got {type(function).__name__}")
+    _installed(adapter)
     convert = ADAPTERS[adapter]
 
     def run(case: Case) -> Outputs:
@@ -178,6 +186,7 @@ def from_torch_optimizer(target: Target, make: Callable[..., Any]) -> Run:
     """
     if target.hyper is None:
         raise ValueError(f"--as torch-optimizer: expected a trajectory target, got {target.name}")
+    _installed("torch")
     hyper, offered = target.hyper, _offered(make, target.hyper)
 
     def run(case: Case) -> Outputs:
@@ -240,6 +249,7 @@ def _execute(words: list[str], limit: float) -> None:
 
 
 def status(code: int) -> str:
+    """How a process ended: its exit status, or the signal that killed it."""
     if code >= 0:
         return f"exit status {code}"
     try:

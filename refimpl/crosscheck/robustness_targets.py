@@ -306,6 +306,12 @@ for _name, _p in NORMS.items():
             edges={
                 "base": {"W1": ramp(3, 2, seed=2), "b1": ramp(3), "W2": ramp(2, 3)},
                 "Example 4.7": TWO_LAYERS,
+                "two heavy columns": {
+                    "W1": np.array([[4.0, 0.0], [4.0, 1.0], [4.0, 0.0]]),
+                    "b1": np.zeros(3),
+                    "W2": np.array([[1.0, 1.0, 2.0]]),
+                },
+                "a heavy row": {"W1": np.array([[4.0, 4.0, 4.0]]), "b1": np.zeros(1), "W2": np.array([[1.0], [2.0]])},
                 "zero layer": {"W1": np.zeros((2, 2)), "b1": np.zeros(2), "W2": np.ones((1, 2))},
             },
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+import numpy as np
+
 from refimpl.crosscheck import candidates, report
 from refimpl.crosscheck.judge import Report, judge
 from refimpl.crosscheck.target import Target, find, targets
@@ -53,21 +55,32 @@ def check(
 
 
 def settle(target: Target, chosen: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Split chosen values into fixed inputs and conventions.
+    """Split chosen values into fixed inputs and conventions, with the types that the target's own cases have.
 
     Raises
     ------
-    ValueError : a name that is neither, or an unknown choice of a convention.
+    ValueError : a name that is neither, an unknown choice of a convention, a value of the wrong kind.
     """
     inputs = next(iter(target.edges.values()))
-    for name, value in chosen.items():
-        if name in target.conventions:
-            validate.choice(name, value, target.conventions[name])
-        elif name not in inputs:
-            known = ", ".join([*inputs, *target.conventions])
-            validate.fail("set", f"one of {known} (inputs and conventions of {target.name})", repr(name))
-    fixed = {n: v for n, v in chosen.items() if n in inputs}
-    return fixed, {n: v for n, v in chosen.items() if n in target.conventions}
+    unknown = [name for name in chosen if name not in inputs and name not in target.conventions]
+    if unknown:
+        known = ", ".join([*inputs, *target.conventions])
+        validate.fail("set", f"one of {known} (inputs and conventions of {target.name})", repr(unknown[0]))
+    fixed = {n: _like(n, v, inputs[n]) for n, v in chosen.items() if n in inputs}
+    return fixed, {n: _option(target, n, v) for n, v in chosen.items() if n not in inputs}
+
+
+def _option(target: Target, name: str, value: Any) -> Any:
+    options = target.conventions[name]
+    found = [option for option in options if option == value or str(option) == str(value)]
+    return found[0] if found else validate.choice(name, value, options)
+
+
+def _like(name: str, value: Any, model: Any) -> Any:
+    try:
+        return np.asarray(value, model.dtype) if isinstance(model, np.ndarray) else type(model)(value)
+    except (TypeError, ValueError):
+        validate.fail(name, f"a value like {model!r}", validate.describe(value))
 
 
 def assert_agrees(target: str | Target, candidate: Callable[..., Any], **options: Any) -> Report:
