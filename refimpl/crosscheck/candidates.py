@@ -189,10 +189,12 @@ def from_torch_optimizer(target: Target, make: Callable[..., Any]) -> Run:
     _installed("torch")
     hyper, offered = target.hyper, _offered(make, target.hyper)
 
+    absent = {n: neutral for n, neutral in hyper.items() if n not in offered}
+    hint = "".join(f" --set {n}={neutral}" for n, neutral in absent.items() if neutral is not None)
+
     def run(case: Case) -> Outputs:
-        lacking = [n for n, neutral in hyper.items() if n not in offered and case[n] != neutral]
-        if lacking:
-            raise NotOffered(f"the constructor has no {', '.join(lacking)}")
+        if any(case[n] != neutral for n, neutral in absent.items()):
+            raise NotOffered(f"the constructor has no {', '.join(absent)}; to compare the rest:{hint}")
         return guarded(target, case, lambda: _drive(make, case, {a: case[n] for n, a in offered.items()}))
 
     return run
