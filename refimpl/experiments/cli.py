@@ -9,7 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from refimpl.experiments.catalogue import EXPERIMENTS, Experiment
-from refimpl.experiments.data import NAMES
+from refimpl.experiments.data import NAMES, present
 from refimpl.experiments.run import Run
 from refimpl.experiments.sweep import workers
 from refimpl.numerics.files import check_writable
@@ -98,8 +98,11 @@ def perform(experiment: Experiment, run: Run, arguments: argparse.Namespace) -> 
 
 
 def _default_data(experiment: Experiment, data_dir: str | None) -> str:
-    given = data_dir is not None or "REFIMPL_DATA" in os.environ
-    return next((name for name in experiment.data if name != "glyphs"), "glyphs") if given else "glyphs"
+    """The first data set of the experiment whose files are in the folder; without a folder, glyphs."""
+    if data_dir is None and "REFIMPL_DATA" not in os.environ:
+        return "glyphs"
+    wanted = [name for name in experiment.data if name != "glyphs"]
+    return next((name for name in wanted if present(name, data_dir)), wanted[0])
 
 
 def _cores() -> int:

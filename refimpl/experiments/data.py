@@ -26,6 +26,8 @@ IDX = {
 }
 CIFAR_TRAIN = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
 CIFAR_TEST = "test_batch.bin"
+CIFAR_FILES = (*CIFAR_TRAIN, CIFAR_TEST)
+CIFAR_INNER = "cifar-10-batches-bin"
 SOURCES = {
     "mnist": "the four IDX files of https://yann.lecun.com/exdb/mnist (mirror: https://ossci-datasets.s3.amazonaws.com/mnist)",
     "fashion-mnist": "the four IDX files of https://github.com/zalandoresearch/fashion-mnist",
@@ -153,6 +155,16 @@ def _cropped(x: Array, crop: int, rng: np.random.Generator) -> Array:
     return padded[np.arange(n)[:, None, None], :, rows[:, :, None], columns[:, None, :]].transpose(0, 3, 1, 2)
 
 
+def present(name: str, data_dir: str | os.PathLike[str] | None = None) -> bool:
+    """Whether a file of this data set lies in its folder; what is in it is not looked at."""
+    if name == "glyphs":
+        return True
+    folder = _folder(name, data_dir)
+    if name == "cifar-10":
+        return any((place / file).exists() for place in (folder, folder / CIFAR_INNER) for file in CIFAR_FILES)
+    return any(_find(folder, file) for files in IDX.values() for file in files)
+
+
 def _folder(name: str, data_dir: str | os.PathLike[str] | None) -> Path:
     given = data_dir if data_dir is not None else os.environ.get("REFIMPL_DATA")
     if given is None:
@@ -192,12 +204,12 @@ def _pair(image_path: Path, label_path: Path) -> tuple[Array, Array]:
 
 
 def _load_cifar(folder: Path) -> DataSet:
-    inner = folder / "cifar-10-batches-bin"
+    inner = folder / CIFAR_INNER
     folder = inner if inner.is_dir() else folder
     train = [folder / file for file in CIFAR_TRAIN if (folder / file).exists()]
     test = [folder / CIFAR_TEST] if (folder / CIFAR_TEST).exists() else []
     if not train and not test:
-        _missing("cifar-10", folder, [*CIFAR_TRAIN, CIFAR_TEST])
+        _missing("cifar-10", folder, list(CIFAR_FILES))
     parts = [read_cifar10(path) for path in train + test]
     tests = len(parts[-1][1]) if train and test else 0
     return DataSet(

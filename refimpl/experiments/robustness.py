@@ -60,7 +60,7 @@ def resumable(checkpoint: Path | None, label: str, epochs: int) -> tuple[State |
     state = None
     if checkpoint is not None and checkpoint.exists():
         try:
-            with np.load(checkpoint, allow_pickle=False) as stored:
+            with checkpoint.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
                 state = State.unpack(dict(stored))
         except Exception as error:
             raise ValueError(f"checkpoint {checkpoint}: cannot be read ({error}); remove it to start over") from None

@@ -164,7 +164,7 @@ def _dask(address: str) -> Iterator[Executor]:
     except ImportError:
         raise ValueError("scheduler: needs dask.distributed; install refimpl[distributed]") from None
     try:
-        client = Client(address, timeout=10)
+        client = Client(address, timeout=5)
     except (OSError, ValueError) as error:
         raise ValueError(f"scheduler: no dask scheduler answers at {address} ({error})") from None
     with client:

@@ -157,7 +157,7 @@ def _save(path: Path, state: Any, records: list[Record], identity: str) -> None:
 def _resume(path: Path, start: Any, identity: str) -> tuple[Any, list[Record]]:
     """State and records of a checkpoint; ``start`` tells the kinds and shapes that are expected."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             text = json.loads(stored["text"].tobytes())
             fields = {name: _like(v, stored[f"state_{name}"]) for name, v in start._asdict().items() if v is not None}
     except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:

@@ -1,0 +1,329 @@
+"""Training that resumes bit for bit, sweeps that compute nothing twice, files with the same bytes, clean errors."""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from refimpl.experiments import bregman, cli, figures, gallery, nets, sweep
+from refimpl.experiments.architecture import ssim
+from refimpl.experiments.catalogue import EXPERIMENTS
+from refimpl.experiments.run import Run
+from refimpl.experiments.training import Recipe, train
+from refimpl.numerics.kernels import csr
+from refimpl.setting import SquaredError, mlp
+from refimpl.sparsity import L1, AdaBreg, Blocks, GradientDescent, LinBreg, ProximalGradient
+
+NETWORK = mlp([5, 7, 3])
+J = Blocks({"0.weight": L1(0.01), "2.weight": L1(0.01)}, NETWORK)
+OPTIMIZERS = (
+    GradientDescent(0.1),
+    ProximalGradient(J, 0.1),
+    LinBreg(J, 0.1),
+    LinBreg(J, 0.1, momentum=0.9),
+    AdaBreg(J, 0.01),
+)
+
+
+@pytest.fixture
+def problem():
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(50, 5)).astype(np.float32), rng.integers(0, 3, 50), NETWORK.init(0, np.float32)
+
+
+def run(problem, optimizer, epochs, checkpoint=None, **options):
+    x, labels, theta = problem
+    return train(NETWORK, optimizer, theta, x, labels, Recipe(epochs, 16, 3, 1), checkpoint=checkpoint, **options)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda o: type(o).__name__)
+def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(problem, optimizer, tmp_path):
+    whole = run(problem, optimizer, 6)
+    for stop in (1, 4, 6):
+        file = tmp_path / f"{stop}.npz"
+        run(problem, optimizer, stop, file)
+        again = run(problem, optimizer, 6, file)
+        assert again.theta.tobytes() == whole.theta.tobytes() and again.records == whole.records
+
+
+def test_an_interrupt_inside_an_epoch_loses_that_epoch_only(problem, tmp_path):
+    def interrupted(state, epoch):
+        if epoch == 3:
+            raise KeyboardInterrupt
+        return state
+
+    file = tmp_path / "state.npz"
+    with pytest.raises(KeyboardInterrupt):
+        run(problem, OPTIMIZERS[2], 6, file, after=interrupted)
+    assert run(problem, OPTIMIZERS[2], 2, file).records == run(problem, OPTIMIZERS[2], 2).records
+    assert run(problem, OPTIMIZERS[2], 6, file).theta.tobytes() == run(problem, OPTIMIZERS[2], 6).theta.tobytes()
+
+
+def test_gradient_descent_over_one_batch_is_the_formula(problem):
+    x, labels, theta = problem
+    target = np.eye(3, dtype=np.float32)[labels]
+    recipe = Recipe(3, 50)
+    got = train(NETWORK, GradientDescent(0.1), theta, x, target, recipe, loss=SquaredError()).theta
+    for epoch in (1, 2, 3):
+        order = np.random.default_rng([0, epoch]).permutation(50)
+        y, pullback = NETWORK.vjp(theta, x[order])
+        theta = theta - np.float32(0.1) * pullback(2 * (y - target[order]) / y.size, need="parameters")[1]
+    np.testing.assert_allclose(got, theta, atol=16 * np.finfo(np.float32).eps)
+
+
+def test_tau_is_halved_when_the_loss_stagnates(problem):
+    flat = lambda theta, x, target, rng: (1.0, np.zeros_like(theta))  # noqa: E731
+    x, labels, theta = problem
+    records = train(NETWORK, GradientDescent(0.8), theta, x, labels, Recipe(7, 16, 0, 1), gradient=flat).records
+    assert [r["tau"] for r in records] == [0.8, 0.8, 0.8, 0.4, 0.4, 0.2, 0.2]
+
+
+def test_broken_and_foreign_checkpoints_are_refused(problem, tmp_path):
+    file = tmp_path / "state.npz"
+    run(problem, OPTIMIZERS[2], 2, file)
+    with pytest.raises(ValueError, match="other settings"):
+        run(problem, LinBreg(J, 0.2), 4, file)
+    good = file.read_bytes()
+    for content in (b"", good[:100], good[:-30], b"\x80\x04" + bytes(50), good[:200] + b"\xff" * 40 + good[240:]):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=r"checkpoint .*state.npz"):
+            run(problem, OPTIMIZERS[2], 4, file)
+
+
+def test_samples_and_targets_must_match(problem):
+    x, labels, theta = problem
+    with pytest.raises(ValueError, match="target: expected as many"):
+        train(NETWORK, OPTIMIZERS[0], theta, x, labels[:-1], Recipe(1))
+    for bad in ({"epochs": -1}, {"epochs": 1, "batch": 0}, {"epochs": 1, "seed": -1}, {"epochs": 1.5}):
+        with pytest.raises(ValueError):
+            Recipe(**bad)
+
+
+CALLS = []
+
+
+def square(settings, checkpoint):
+    CALLS.append(settings["n"])
+    return {"square": settings["n"] ** 2}
+
+
+def test_a_finished_cell_is_never_computed_again(tmp_path):
+    CALLS.clear()
+    settings = [{"n": n, "data_dir": None} for n in (3, 1, 2)]
+    assert sweep.sweep(square, settings, tmp_path) == [{"square": n} for n in (9, 1, 4)]
+    moved = [s | {"data_dir": "elsewhere"} for s in settings] + [{"n": 5, "data_dir": None}]
+    with ThreadPoolExecutor(2) as executor:
+        assert [r["square"] for r in sweep.sweep(square, moved, tmp_path, executor)] == [9, 1, 4, 25]
+    assert CALLS == [3, 1, 2, 5]
+
+
+def test_keys_tell_settings_apart_but_not_their_order():
+    assert sweep.key(square, {"a": 1, "b": 2}) == sweep.key(square, {"b": 2, "a": 1})
+    keys = {sweep.key(square, s) for s in ({"a": 1}, {"a": 2}, {"b": 1}, {"a": 1.5}, {"a": "1"})}
+    assert len(keys) == 5
+    with pytest.raises(TypeError):
+        sweep.key(square, {"a": np.zeros(2)})
+
+
+def test_a_broken_result_is_named(tmp_path):
+    sweep.sweep(square, [{"n": 2}], tmp_path)
+    next(tmp_path.glob("*.json")).write_text("{")
+    with pytest.raises(ValueError, match="remove it to compute the cell again"):
+        sweep.sweep(square, [{"n": 2}], tmp_path)
+
+
+def failing(settings, checkpoint):
+    if settings["n"] == 1:
+        raise ValueError("no result")
+    return {"n": settings["n"]}
+
+
+def test_a_failing_cell_keeps_the_others(tmp_path):
+    settings = [{"n": n} for n in range(3)]
+    with ThreadPoolExecutor(1) as executor, pytest.raises(ValueError, match="no result"):
+        sweep.sweep(failing, settings, tmp_path, executor)
+    assert (tmp_path / f"{sweep.key(failing, settings[0])}.json").exists()
+
+
+def test_workers_in_processes_compute_the_same(tmp_path):
+    settings = [{"n": n} for n in range(3)]
+    with sweep.workers(2) as executor:
+        parallel = sweep.sweep(nets_cell, settings, tmp_path / "a", executor)
+    assert parallel == sweep.sweep(nets_cell, settings, tmp_path / "b")
+    assert os.environ.get("OMP_NUM_THREADS") == before_threads
+
+
+before_threads = os.environ.get("OMP_NUM_THREADS")
+
+
+def nets_cell(settings, checkpoint):
+    theta = nets.sparse_start(NETWORK, 0.5, settings["n"])
+    return {"sum": float(theta.sum()), "nonzero": int(np.count_nonzero(theta))}
+
+
+def mortal(settings, checkpoint):
+    """A cell whose first worker dies in its middle; the next one finds what it left."""
+    if settings["n"] == 2 and not checkpoint.exists():
+        checkpoint.write_bytes(b"half")
+        os._exit(1)
+    return {"n": settings["n"], "resumed": checkpoint.exists()}
+
+
+def test_a_killed_worker_of_a_cluster_loses_nothing(tmp_path):
+    distributed = pytest.importorskip("distributed")
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
+    with distributed.LocalCluster(**options) as cluster, sweep.workers(scheduler=cluster.scheduler_address) as executor:
+        results = sweep.sweep(mortal, [{"n": n} for n in range(6)], tmp_path, executor)
+    assert results == [{"n": n, "resumed": n == 2} for n in range(6)]
+
+
+def test_a_scheduler_that_is_not_there_is_one_clean_error():
+    with pytest.raises(ValueError, match="scheduler"), sweep.workers(1, "tcp://127.0.0.1:1"):
+        pass
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One quick experiment, run twice."""
+    places = [tmp_path_factory.mktemp(name) / "bregman-distance" for name in "ab"]
+    for place in places:
+        one = Run("bregman-distance", place)
+        bregman.bregman_distance_figure(one)
+        one.finish()
+    return places
+
+
+def test_the_same_seed_gives_the_same_bytes(finished):
+    a, b = finished
+    names = sorted(p.name for p in a.iterdir() if p.is_file())
+    assert names == [f"bregman-distance.{kind}" for kind in ("csv", "json", "png", "svg")]
+    for name in names:
+        assert (a / name).read_bytes() == (b / name).read_bytes()
+
+
+def test_results_are_plain_json(finished):
+    record = json.loads((finished[0] / "bregman-distance.json").read_text())
+    assert {"experiment", "seeds", "settings", "versions", "captions", "found", "data fingerprint"} <= set(record)
+    assert set(record["captions"]) <= set(record["files"])
+
+
+def test_the_gallery_escapes_what_it_shows(finished, tmp_path):
+    place = tmp_path / "bregman-distance"
+    shutil.copytree(finished[0], place)
+    record = json.loads((place / "bregman-distance.json").read_text())
+    record["captions"] = dict.fromkeys(record["captions"], '<script>alert("x")</script>')
+    record["found"] = {"<b>": "&"}
+    (place / "bregman-distance.json").write_text(json.dumps(record))
+    page = gallery.write_gallery(tmp_path, list(EXPERIMENTS)).read_text()
+    assert "<script" not in page and "<b>" not in page and "&lt;script&gt;" in page and "data:image/png;base64," in page
+
+
+def test_tables_have_fixed_bytes(tmp_path):
+    figures.write_csv(tmp_path / "t.csv", ("a", "b"), [(np.float32(1 / 3), "x, y"), (1e-17, 3), (float("nan"), -0.0)])
+    assert (tmp_path / "t.csv").read_bytes() == b'a,b\n0.333333,"x, y"\n1e-17,3\nnan,-0\n'
+
+
+def command(*arguments):
+    parser = argparse.ArgumentParser(prog="refimpl")
+    cli.add_parser(parser.add_subparsers(required=True))
+    chosen = parser.parse_args(["reproduce", *map(str, arguments)])
+    return chosen.run(chosen)
+
+
+def test_the_list_names_every_experiment(capsys):
+    assert command("--list") == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in EXPERIMENTS)
+
+
+def test_every_experiment_can_be_imported():
+    assert all(callable(e.function) and "glyphs" in e.data for e in EXPERIMENTS.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "give NAME or --list"),
+        (("bregman",), "is no experiment; there are"),
+        (("bregman-mlp", "--data", "cifar-10"), "takes mnist, fashion-mnist, glyphs"),
+        (("bregman-mlp", "--data", "mnist", "--data-dir", "/nowhere"), "is not a folder"),
+        (("bregman-distance", "--out", "/dev/null"), "/dev/null"),
+    ],
+)
+def test_bad_usage_is_one_line_and_exit_2(arguments, message, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("REFIMPL_DATA", raising=False)
+    assert command(*arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [("--seeds", "0"), ("--jobs", "-1"), ("--seeds", "x"), ("--data", "imagenet")])
+def test_bad_numbers_exit_2(arguments):
+    with pytest.raises(SystemExit) as stopped:
+        command("bregman-distance", *arguments)
+    assert stopped.value.code == 2
+
+
+INTERRUPTED = """
+import sys, time
+from refimpl.experiments import cli, run, sweep
+def slow(settings, checkpoint):
+    checkpoint.write_bytes(b"half")
+    print("started", flush=True)
+    time.sleep(60)
+def figure(run):
+    run.cells(slow, [{"n": 1}])
+class Named:
+    name, data, function = "slow", ("glyphs",), staticmethod(figure)
+if __name__ == "__main__":
+    import argparse
+    rest = {"data": None, "data_dir": None, "scheduler": None}
+    arguments = argparse.Namespace(seeds=1, quick=True, out=sys.argv[1], jobs=1, **rest)
+    sys.exit(cli.perform(Named, cli.make(Named, arguments), arguments))
+"""
+
+
+def test_an_interrupt_ends_the_workers_and_keeps_the_checkpoint(tmp_path):
+    script = tmp_path / "slow.py"
+    script.write_text(INTERRUPTED)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen([sys.executable, str(script), str(tmp_path)], **pipes, start_new_session=True)
+    assert process.stdout.readline() == "started\n"
+    start = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)
+    _, error = process.communicate(timeout=30)
+    assert process.returncode in (1, 130) and time.monotonic() - start < 20
+    assert "the same command goes on from here" in error and "Traceback" not in error
+    assert [p.read_bytes() for p in tmp_path.glob("slow/cells/*.npz")] == [b"half"]
+
+
+def test_sparse_rows_multiply_like_the_dense_matrix():
+    rng = np.random.default_rng(0)
+    for density in (0.0, 0.2, 1.0):
+        W = rng.integers(-4, 5, (7, 11)) * (rng.random((7, 11)) < density).astype(float)
+        X, Y = rng.integers(-4, 5, (11, 3)).astype(float), rng.integers(-4, 5, (7, 3)).astype(float)
+        starts, columns, values = np.empty(8, np.int64), np.empty(77, np.int32), np.empty(77)
+        csr.compress(W, starts, columns, values)
+        forward, backward = np.empty((7, 3)), np.empty((11, 3))
+        csr.times(starts, columns, values, X, forward)
+        csr.times_transposed(starts, columns, values, Y, backward)
+        np.testing.assert_array_equal(forward, W @ X)
+        np.testing.assert_array_equal(backward, W.T @ Y)
+
+
+def test_structural_similarity():
+    rng = np.random.default_rng(0)
+    a, b = rng.random((2, 28, 28))
+    assert ssim(a, a) == pytest.approx(1, abs=1e-12)
+    assert ssim(a, b) == pytest.approx(ssim(b, a), abs=1e-12) and ssim(a, b) < 0.5
+    flat = (2 * 0.2 * 0.6 + 1e-4) / (0.2**2 + 0.6**2 + 1e-4)
+    assert ssim(np.full((28, 28), 0.2), np.full((28, 28), 0.6)) == pytest.approx(flat, abs=1e-9)
