@@ -217,7 +217,7 @@ def named_cases(target: Target) -> dict[str, Case]:
 
 
 TARGETS: dict[str, Target] = {}
-_SECTIONS = ("setting", "layers", "robustness", "sparsity", "bregman", "optimizers", "resolution")
+_SECTIONS = ("setting", "layers", "robustness", "lipschitz", "sparsity", "bregman", "optimizers", "resolution")
 
 
 def add(target: Target) -> Target:
