@@ -51,8 +51,9 @@ def sparse_start(network: Network, density: float, seed: int, groups: str | Mapp
     """
     rng = np.random.default_rng(seed)
     theta = sparsify(network, network.init(rng), density, rng, groups)
-    for name, shape in network.shapes.items():
-        if name.endswith("bias"):
-            fan_in = fans(network.shapes[name.removesuffix("bias") + "weight"])[0]
-            theta[network.slices[name]] = rng.uniform(0, fan_in**-0.5, shape)
+    for name in weights(network):
+        bias = name.removesuffix("weight") + "bias"
+        if bias in network.shapes:
+            fan_in = fans(network.shapes[name])[0]
+            theta[network.slices[bias]] = rng.uniform(0, fan_in**-0.5, network.shapes[bias])
     return theta.astype(np.float32)
