@@ -475,7 +475,7 @@ def test_sparse_group_is_group_after_soft_not_the_reverse():
         (lambda: GroupL2(1, [0.5, 1]), "groups"),
         (lambda: GroupL2(1, "rows", "size"), "weights"),
         (lambda: SparseGroup(-1, 1), "lam1"),
-        (lambda: SparseGroup(1, -1), "lam"),
+        (lambda: SparseGroup(1, -1), "lam2"),
         (lambda: Box(1, 0), "low, high"),
         (lambda: Box(nan, 0), "low"),
         (lambda: ElasticNet(L1(), 0), "delta"),
@@ -497,7 +497,7 @@ def test_sparse_group_is_group_after_soft_not_the_reverse():
         (lambda: L1().subdifferential_distance([1.0], [1.0, 2.0]), "p"),
         (lambda: Nonnegative().subgradient([-1.0]), "theta"),
         (lambda: Box(0, 1).subgradient([2.0]), "theta"),
-        (lambda: TotalVariation().value([1.0]), "theta|u"),
+        (lambda: TotalVariation().value([1.0]), "theta"),
     ],
 )
 def test_bad_arguments(make, name):

@@ -3,7 +3,7 @@
 Every failure is a ``ValueError`` in one form: the argument's name, what was expected, what came.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -20,8 +20,19 @@ def describe(value: Any) -> str:
     """Shape and dtype of an array, else a short repr: what an error message says was given."""
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape} and dtype {value.dtype}"
-    text = repr(value)
+    text = repr(value).replace("\n", " ")
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def array(name: str, value: Any) -> Array:
+    """Anything that is an array of numbers or can become one, ragged nested sequences not."""
+    try:
+        made = np.asarray(value)
+    except ValueError:
+        fail(name, "an array", describe(value))
+    if made.dtype.kind not in "biufc":
+        fail(name, "an array of numbers", describe(made))
+    return made
 
 
 def real_array(name: str, value: Any, ndim: int | None = None, shape: Sequence[int | None] | None = None) -> Array:
@@ -44,6 +55,8 @@ def real_array(name: str, value: Any, ndim: int | None = None, shape: Sequence[i
         array = array.astype(np.float64)
     if array.dtype.kind != "f" or array.dtype.itemsize < 4:
         fail(name, "real numbers of dtype float32, float64 or longdouble", describe(array))
+    if not array.dtype.isnative:  # kernels know the machine's byte order alone
+        array = array.astype(array.dtype.newbyteorder("="))
     if ndim is not None and array.ndim != ndim:
         fail(name, f"{ndim} axes", describe(array))
     if shape is not None and not _fits(array.shape, shape):
@@ -69,6 +82,11 @@ def nonempty(name: str, array: Array) -> None:
     """Raise when an array has no entries."""
     if array.size == 0:
         fail(name, "at least one entry", describe(array))
+
+
+def number(name: str, value: Any) -> float:
+    """Any real number as a Python float, NaN and infinities included."""
+    return _number(name, value, "a real number")
 
 
 def real(name: str, value: Any) -> float:
@@ -111,13 +129,45 @@ def _number(name: str, value: Any, expected: str) -> float:
 
 
 def integer(name: str, value: Any, low: int | None = None, high: int | None = None) -> int:
-    """An integer (NumPy's too, no booleans) with optional closed bounds."""
+    """An integer of at most 64 bits (NumPy's too, no booleans) with optional closed bounds."""
     bounds = f" >= {low}" if high is None and low is not None else "" if low is None else f" in [{low}, {high}]"
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         fail(name, f"an integer{bounds}", describe(value))
     if (low is not None and value < low) or (high is not None and value > high):
         fail(name, f"an integer{bounds}", describe(value))
+    if abs(int(value)) >= 2**63:
+        fail(name, "an integer of at most 64 bits", describe(value))
     return int(value)
+
+
+def integers(name: str, value: Any, low: int | None = None) -> tuple[int, ...]:
+    """A sequence of integers >= ``low`` as a tuple."""
+    scalar = isinstance(value, np.ndarray) and value.ndim == 0
+    if scalar or not isinstance(value, (Sequence, np.ndarray)) or isinstance(value, (str, bytes)):
+        fail(name, "a sequence of integers", describe(value))
+    return tuple(integer(name, entry, low) for entry in value)
+
+
+def generator(name: str, value: Any) -> np.random.Generator:
+    """The random generator of a seed (None: a fresh one), or the given one."""
+    try:
+        return np.random.default_rng(value)
+    except (TypeError, ValueError):
+        fail(name, "a seed, a numpy.random.Generator or None", describe(value))
+
+
+def provides(name: str, value: Any, *methods: str) -> Any:
+    """An object, not a class, with these methods."""
+    if isinstance(value, type) or not all(callable(getattr(value, method, None)) for method in methods):
+        fail(name, "an object with the methods " + ", ".join(methods), describe(value))
+    return value
+
+
+def mapping(name: str, value: Any, names: Collection[str] = ()) -> Mapping[str, Any]:
+    """A mapping that has at least these names."""
+    if not isinstance(value, Mapping) or not set(names) <= set(value):
+        fail(name, "a mapping" + (" with the names " + ", ".join(names) if names else ""), describe(value))
+    return value
 
 
 def choice(name: str, value: Any, options: Collection[Any]) -> Any:
@@ -127,9 +177,19 @@ def choice(name: str, value: Any, options: Collection[Any]) -> Any:
     return value
 
 
+def flag(name: str, value: Any) -> bool:
+    """True or False (NumPy's too)."""
+    if not isinstance(value, (bool, np.bool_)):
+        fail(name, "True or False", describe(value))
+    return bool(value)
+
+
 def labels(name: str, value: Any, batch: int, classes: int) -> Array:
     """Class labels: ``batch`` integers in 0 ... classes - 1, as an int64 array."""
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:  # ragged nested sequences
+        fail(name, f"{batch} integer labels", describe(value))
     if array.dtype.kind not in "iu" or array.shape != (batch,):
         fail(name, f"{batch} integer labels", describe(array))
     if array.size and not (array.min() >= 0 and array.max() < classes):

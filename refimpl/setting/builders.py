@@ -24,13 +24,17 @@ def mlp(
     ------
     ValueError : fewer than two sizes, or one below 1.
     """
+    sizes = validate.integers("sizes", sizes)
     if len(sizes) < 2:
         validate.fail("sizes", "at least 2 sizes", validate.describe(sizes))
+    for name, layer in (("activation", activation), ("final_activation", final_activation)):
+        if not isinstance(layer, Layer | None):
+            validate.fail(name, "a Layer or None", validate.describe(layer))
     sigma = ReLU() if activation is None else activation
     layers: list[Layer] = []
     for n_in, n_out in pairwise(sizes):
         layers += [Dense(n_in, n_out, bias), sigma]
-    return Network(layers[:-1] + ([final_activation] if final_activation else []))
+    return Network(layers[:-1] + ([] if final_activation is None else [final_activation]))
 
 
 def convnet(classes: int = 10, in_channels: int = 1, size: int = 28) -> Network:

@@ -53,6 +53,7 @@ class Conv2d(Layer):
         validate.integer("c_out", self.c_out, low=1)
         object.__setattr__(self, "kernel", pair("kernel", self.kernel))
         object.__setattr__(self, "stride", pair("stride", self.stride))
+        validate.flag("bias", self.bias)
         validate.choice("padding", self.padding, ("zero", "circular", "valid"))
 
     @property

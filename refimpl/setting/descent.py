@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Iterator
 
-import numpy as np
-
 from refimpl.numerics import validate
 from refimpl.setting.initialization import Rng
 from refimpl.setting.layer import Array
@@ -36,7 +34,7 @@ def sgd(estimator: Callable[[Array, Rng], Array], theta: Array, tau: Steps, *, r
     ``estimator(theta, rng)`` is a `GradientEstimator` or any function like it.
     """
     theta = validate.real_array("theta", theta)
-    step, rng = _steps(tau), np.random.default_rng(rng)
+    step, rng = _steps(tau), validate.generator("rng", rng)
     return _iterate(lambda k, theta: theta - step(k) * estimator(theta, rng), theta)
 
 
@@ -49,7 +47,7 @@ def _iterate(step: Callable[[int, Array], Array], theta: Array) -> Iterator[Arra
 
 
 def _steps(tau: Steps) -> Callable[[int], float]:
-    if callable(tau):
+    if callable(tau) and not isinstance(tau, type):
         return tau
     constant = validate.positive("tau", tau)
     return lambda k: constant

@@ -23,8 +23,9 @@ def fans(shape: Sequence[int]) -> tuple[int, int]:
     ------
     ValueError : fewer than 2 axes, or an axis of length 0.
     """
-    if len(shape) < 2 or prod(shape) == 0:
-        validate.fail("shape", "at least 2 axes, none empty", validate.describe(tuple(shape)))
+    shape = validate.integers("shape", shape, low=1)
+    if len(shape) < 2 or prod(shape) >= 2**48:
+        validate.fail("shape", "at least 2 axes, none empty, fewer than 2^48 entries", validate.describe(shape))
     grid = prod(shape[2:])
     return shape[1] * grid, shape[0] * grid
 
@@ -43,8 +44,8 @@ def initialize(
     network: "Network", rule: Callable[..., Array] = he, distribution: Distribution = "normal", *, rng: Rng = None
 ) -> Array:
     """A theta with every weight of two or more axes drawn by ``rule``, everything else by the layers themselves."""
-    rng = np.random.default_rng(rng)
-    theta = network.init(rng)
+    rng = validate.generator("rng", rng)
+    theta = validate.provides("network", network, "init", "views").init(rng)
     for block in network.views(theta).values():
         if block.ndim >= 2:
             block[...] = rule(block.shape, distribution, rng=rng)
@@ -54,7 +55,7 @@ def initialize(
 def _draw(shape: Sequence[int], variance: float, distribution: Distribution, rng: Rng) -> Array:
     """Normal, or uniform on [-a, a] with a^2 / 3 = variance."""
     validate.choice("distribution", distribution, ("normal", "uniform"))
-    rng = np.random.default_rng(rng)
+    rng = validate.generator("rng", rng)
     if distribution == "normal":
         return rng.normal(0.0, sqrt(variance), tuple(shape))
     return rng.uniform(-sqrt(3 * variance), sqrt(3 * variance), tuple(shape))

@@ -24,6 +24,7 @@ class Dense(Layer):
     def __post_init__(self) -> None:
         validate.integer("n_in", self.n_in, low=1)
         validate.integer("n_out", self.n_out, low=1)
+        validate.flag("bias", self.bias)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -84,6 +85,7 @@ class Residual(Layer):
 
     def __post_init__(self) -> None:
         validate.real("w", self.w)
+        validate.flag("learn", self.learn)
         object.__setattr__(self, "branch", _chain(self.branch))
         object.__setattr__(self, "shortcut", _chain(self.shortcut))
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from refimpl.numerics import validate
+from refimpl.numerics.jit import compiled
+from refimpl.numerics.kernels import pointwise
 from refimpl.setting.layer import Array
 
 
@@ -82,12 +84,14 @@ class CrossEntropy(Loss):
 
     def gradient(self, logits: Array, labels: Array) -> Array:
         """(Q(z) - y) / B."""
-        logits, labels = self._checked(logits, labels)
-        return self._gradient(log_softmax(logits), labels)
+        return self.value_and_gradient(logits, labels)[1]
 
     def value_and_gradient(self, logits: Array, labels: Array) -> tuple[float, Array]:
         """(value, gradient) from one soft-max."""
         logits, labels = self._checked(logits, labels)
+        if labels.ndim == 1 and compiled(logits):
+            gradient = np.empty(logits.shape, logits.dtype)
+            return pointwise.cross_entropy(np.ascontiguousarray(logits), labels, gradient) / len(labels), gradient
         log_q = log_softmax(logits)
         return float(self._values(log_q, labels).mean()), self._gradient(log_q, labels)
 
@@ -110,7 +114,7 @@ class CrossEntropy(Loss):
     def _checked(logits: Array, labels: Array) -> tuple[Array, Array]:
         logits = validate.real_array("logits", logits, ndim=2)
         validate.nonempty("logits", logits)
-        if np.ndim(labels) == 1:
+        if validate.array("labels", labels).ndim == 1:
             return logits, validate.labels("labels", labels, *logits.shape)
         labels = validate.real_array("labels", labels, shape=logits.shape)
         distribution("labels", labels)
@@ -122,16 +126,23 @@ def softmax(z: Array) -> Array:
 
     Derivative: dQ = Q (dz - <Q, dz>).
     """
-    z = validate.real_array("z", z)
+    z = _scores(z)
     e = np.exp(z - z.max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)  # Example 4.3
 
 
 def log_softmax(z: Array) -> Array:
     """log Q(z)_c = z_c - log sum_k exp(z_k) along the last axis, without overflow or log 0 (Example 4.3)."""
-    z = validate.real_array("z", z)
+    z = _scores(z)
     shifted = z - z.max(axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+
+
+def _scores(z: Array) -> Array:
+    z = validate.real_array("z", z)
+    if z.ndim == 0 or z.shape[-1] == 0:
+        validate.fail("z", "at least one number along the last axis", validate.describe(z))
+    return z
 
 
 def cross_entropy(p: Array, q: Array) -> Array:

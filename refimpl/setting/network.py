@@ -56,14 +56,15 @@ class Network(Chain):
 
     def flatten(self, params: Params, dtype: Any = np.float64) -> Array:
         """The vector theta of a dictionary of blocks: the inverse of `views`."""
-        theta = np.empty(self.size, dtype)
+        validate.mapping("params", params, self.slices)
+        theta = np.empty(self.size, _float(dtype))
         for name, block in self.slices.items():
-            theta[block] = np.ravel(params[name])
+            theta[block] = np.ravel(validate.real_array(f"params[{name!r}]", params[name], shape=self.shapes[name]))
         return theta
 
     def init(self, rng: np.random.Generator | int | None = None, dtype: Any = np.float64) -> Array:  # type: ignore[override]
         """A random theta: each layer's own rule, drawn from ``np.random.default_rng(rng)``."""
-        return self.flatten(super().init(np.random.default_rng(rng)), dtype)
+        return self.flatten(super().init(validate.generator("rng", rng)), dtype)
 
     def __call__(self, theta: Array, x: Array) -> Array:
         """f_theta(x) for a batch x."""
@@ -85,7 +86,7 @@ class Network(Chain):
 
         ``statistics`` come from ``pullback.statistics`` of one batch, or averaged by `running_statistics`.
         """
-        return Network(super().evaluation(statistics).layers)
+        return Network(super().evaluation(validate.mapping("statistics", statistics)).layers)
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,13 @@ class Pullback:
     def statistics(self) -> Params:
         """Name -> batch mean or unbiased batch variance of every batch normalisation in training."""
         return self.network.statistics(self.caches)
+
+
+def _float(dtype: Any) -> np.dtype:
+    kinds = [np.dtype(kind) for kind in (np.float32, np.float64, np.longdouble)]
+    if not isinstance(dtype, (type, np.dtype, str)) or dtype not in [*kinds, *(kind.name for kind in kinds)]:
+        validate.fail("dtype", "float32, float64 or longdouble", validate.describe(dtype))
+    return np.dtype(dtype)
 
 
 def _batch(x: Array) -> Array:

@@ -109,12 +109,18 @@ def running_statistics(
     ------
     ValueError : momentum outside [0, 1]; different names in running and batch.
     """
-    momentum = validate.within("momentum", momentum, 0, 1)
+    momentum, batch = validate.within("momentum", momentum, 0, 1), _statistics("batch", batch)
     if running is None:
         running = {name: np.full_like(value, float(name.endswith("variance"))) for name, value in batch.items()}
-    if set(running) != set(batch):
-        validate.fail("running", f"the names {sorted(batch)} of batch", repr(sorted(running)))
+    running = _statistics("running", running)
+    if {name: value.shape for name, value in running.items()} != {name: value.shape for name, value in batch.items()}:
+        validate.fail("running", f"the names and shapes of batch, {sorted(batch)}", repr(sorted(running)))
     return {name: (1 - momentum) * running[name] + momentum * value for name, value in batch.items()}
+
+
+def _statistics(name: str, values: Mapping[str, Array]) -> Params:
+    items = validate.mapping(name, values).items()
+    return {str(key): validate.real_array(f"{name}[{key!r}]", value) for key, value in items}
 
 
 def _spread(per_channel: Array) -> Array:

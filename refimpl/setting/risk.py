@@ -21,11 +21,13 @@ def empirical_risk(network: Network, loss: Loss, theta: Array, x: Array, y: Arra
 
     The same function on the rows of a minibatch B is its loss L(theta; B).
     """
+    _check(network, loss)
     return loss.value(network(theta, x), y)  # (4.1)
 
 
 def risk_and_gradient(network: Network, loss: Loss, theta: Array, x: Array, y: Array) -> tuple[float, Array]:
     """L(theta) and its gradient: the pull-back of the loss's gradient in f_theta(x) (4.1)."""
+    _check(network, loss)
     output, pullback = network.vjp(theta, x)
     value, dy = loss.value_and_gradient(output, y)
     return value, pullback(dy, need="parameters")[1]  # type: ignore[return-value]
@@ -33,13 +35,28 @@ def risk_and_gradient(network: Network, loss: Loss, theta: Array, x: Array, y: A
 
 def batch_gradient(network: Network, loss: Loss, x: Array, y: Array) -> Callable[[Array, Sequence[int]], Array]:
     """(theta, B) -> the gradient of the minibatch loss L(theta; B), B a sequence of row numbers (Section 4.1.2)."""
-    x, y = np.asarray(x), np.asarray(y)
+    _check(network, loss)
+    x, y = validate.real_array("x", x), validate.array("y", y)
+    if x.ndim < 2 or y.ndim == 0 or len(x) != len(y):
+        validate.fail("y", f"as many targets as inputs x, which is {validate.describe(x)}", validate.describe(y))
 
     def gradient(theta: Array, batch: Sequence[int]) -> Array:
-        rows = np.asarray(batch, dtype=np.intp)
+        rows = _rows(batch, len(x))
         return risk_and_gradient(network, loss, theta, x[rows], y[rows])[1]
 
     return gradient
+
+
+def _check(network: Network, loss: Loss) -> None:
+    validate.provides("network", network, "vjp")
+    validate.provides("loss", loss, "value", "value_and_gradient")
+
+
+def _rows(batch: Sequence[int], n: int) -> Array:
+    rows = validate.array("batch", batch)
+    if rows.ndim != 1 or rows.size == 0 or rows.dtype.kind not in "iu" or rows.min() < -n or rows.max() >= n:
+        validate.fail("batch", f"a sequence of row numbers below {n}", validate.describe(batch))
+    return rows
 
 
 def minibatches(n: int, size: int, *, rng: Rng = None) -> list[Array]:
@@ -50,7 +67,7 @@ def minibatches(n: int, size: int, *, rng: Rng = None) -> list[Array]:
     ValueError : n or size below 1.
     """
     n, size = validate.integer("n", n, low=1), validate.integer("size", size, low=1)
-    order = np.random.default_rng(rng).permutation(n)
+    order = validate.generator("rng", rng).permutation(n)
     return [order[start : start + size] for start in range(0, n, size)]
 
 
@@ -72,6 +89,11 @@ class GradientEstimator:
     outcomes: Sequence[Outcome]
 
     def __post_init__(self) -> None:
+        if isinstance(self.outcomes, (str, bytes)) or not isinstance(self.outcomes, Sequence):
+            validate.fail("outcomes", "a sequence of pairs (probability, batch)", validate.describe(self.outcomes))
+        for outcome in self.outcomes:
+            if not isinstance(outcome, (tuple, list)) or len(outcome) != 2:
+                validate.fail("outcomes", "pairs (probability, batch)", validate.describe(outcome))
         object.__setattr__(self, "outcomes", tuple(self.outcomes))
         total = sum(validate.within("probability", p, 0, 1) for p, _ in self.outcomes)
         if abs(total - 1) > 1e-12 * max(1, len(self.outcomes)):
@@ -80,7 +102,7 @@ class GradientEstimator:
     def __call__(self, theta: Array, rng: Rng) -> Array:
         """g(theta; omega) for an omega drawn by the law of the outcomes."""
         probabilities = np.array([p for p, _ in self.outcomes])
-        drawn = np.random.default_rng(rng).choice(len(self.outcomes), p=probabilities / probabilities.sum())
+        drawn = validate.generator("rng", rng).choice(len(self.outcomes), p=probabilities / probabilities.sum())
         return self.gradient(theta, self.outcomes[drawn][1])
 
     def expectation(self, theta: Array) -> Array:

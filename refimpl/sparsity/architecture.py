@@ -9,6 +9,7 @@ from refimpl.numerics import validate
 from refimpl.setting.activations import ReLU
 from refimpl.setting.layer import Array, Gradients, Layer, Need, Params, scoped
 from refimpl.setting.layers import Dense
+from refimpl.sparsity.blocks import parameters
 
 
 def active_rows(W: Array) -> Array:
@@ -19,7 +20,7 @@ def active_rows(W: Array) -> Array:
     W = validate.real_array("W", W)
     if W.ndim < 2:
         validate.fail("W", "at least 2 axes", validate.describe(W))
-    return np.any(W.reshape(len(W), -1) != 0, axis=1)
+    return np.any(W != 0, axis=tuple(range(1, W.ndim)))
 
 
 def active_kernels(W: Array) -> Array:
@@ -30,7 +31,7 @@ def active_kernels(W: Array) -> Array:
 
 def effective_widths(network: Any, theta: Array) -> dict[str, int]:
     """Name -> number of active rows (output channels of convolutions) of every weight block."""
-    theta = validate.real_array("theta", theta, ndim=1)
+    theta = parameters(network, theta)
     blocks = {name: shape for name, shape in network.shapes.items() if len(shape) > 1}
     return {
         name: int(np.count_nonzero(active_rows(theta[network.slices[name]].reshape(shape))))
@@ -56,6 +57,7 @@ class SkipNetwork(Layer):
     def __post_init__(self) -> None:
         validate.integer("width", self.width, low=1)
         validate.integer("depth", self.depth, low=1)
+        validate.flag("bias", self.bias)
 
     @property
     def affine(self) -> Dense:

@@ -65,6 +65,8 @@ class IterativePruning(Optimizer[Pruned]):
 
         Of entries of equal modulus the first are kept.
         """
+        if not isinstance(where, slice):
+            validate.fail("where", "a slice of theta", validate.describe(where))
         keep = int(validate.within("density", density, 0, 1) * state.theta[where].size)
         theta, mask = state.theta.copy(), state.mask.copy()
         dropped = np.argsort(-np.abs(theta[where] * mask[where]).reshape(-1), kind="stable")[keep:]

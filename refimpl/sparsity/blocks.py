@@ -23,6 +23,22 @@ class Block(NamedTuple):
         return part if self.shape is None else part.reshape(self.shape)
 
 
+def parameters(network: Any, theta: Array) -> Array:
+    """theta as the vector of all parameters of anything with ``slices`` and ``shapes`` by name."""
+    tables = [getattr(network, name, None) for name in ("slices", "shapes")]
+    if not all(isinstance(table, Mapping) for table in tables):
+        validate.fail("network", "slices and shapes of its blocks by name", validate.describe(network))
+    return _long_enough("theta", theta, network.slices.values())
+
+
+def _long_enough(name: str, value: Any, slices: Iterable[slice]) -> Array:
+    vector = validate.real_array(name, value, ndim=1)
+    end = max((block.stop for block in slices), default=0)
+    if vector.size < end:
+        validate.fail(name, f"a vector of at least {end} entries", validate.describe(vector))
+    return vector
+
+
 class Blocks(Regularizer):
     """J(theta) = sum_l J^l(theta_l) over disjoint blocks of a vector theta; the rest of theta is not penalised.
 
@@ -40,8 +56,7 @@ class Blocks(Regularizer):
     """
 
     def __init__(self, parts: Mapping[Any, Regularizer] | Iterable[tuple[Any, Regularizer]], network: Any = None):
-        pairs = parts.items() if isinstance(parts, Mapping) else parts
-        blocks = [_block(key, J, network) for key, J in pairs]
+        blocks = [_block(key, J, network) for key, J in _pairs(parts)]
         self.blocks = tuple(sorted(blocks, key=lambda b: (b.slice.start, b.slice.stop)))
         for left, right in zip(self.blocks, self.blocks[1:]):
             if left.slice.stop > right.slice.start:
@@ -57,13 +72,13 @@ class Blocks(Regularizer):
         ------
         ValueError : theta is no vector, or too short for the blocks.
         """
-        theta = validate.real_array("theta", theta, ndim=1)
-        end = max((b.slice.stop for b in self.blocks), default=0)
-        if theta.size < end:
-            validate.fail("theta", f"a vector of at least {end} entries", validate.describe(theta))
+        theta = self._shaped("theta", theta)
         edges = [0, *(e for b in self.blocks for e in (b.slice.start, b.slice.stop)), theta.size]
         gaps = [Block(slice(a, b), None, Zero()) for a, b in zip(edges[::2], edges[1::2]) if a < b]
         return sorted([*self.blocks, *gaps], key=lambda b: b.slice.start)
+
+    def _shaped(self, name: str, value: Array) -> Array:
+        return _long_enough(name, value, (b.slice for b in self.blocks))
 
     def _value(self, theta: Array) -> float:
         return sum((b.J.value(b.view(theta)) for b in self.pieces(theta)), start=theta.dtype.type(0))
@@ -85,18 +100,31 @@ class Blocks(Regularizer):
         return theta.dtype.type(hypot(*parts))
 
 
+def _pairs(parts: Any) -> list[tuple[Any, Regularizer]]:
+    pairs = list(parts.items()) if isinstance(parts, Mapping) else parts
+    if isinstance(pairs, (str, bytes, np.ndarray)) or not isinstance(pairs, Iterable):
+        validate.fail("parts", "a mapping, or pairs (block, J)", validate.describe(parts))
+    pairs = list(pairs)
+    if not all(isinstance(pair, (tuple, list)) and len(pair) == 2 for pair in pairs):
+        validate.fail("parts", "a mapping, or pairs (block, J)", validate.describe(parts))
+    return pairs
+
+
 def _block(key: Any, J: Regularizer, network: Any) -> Block:
     if not isinstance(J, Regularizer):
         validate.fail("parts", f"a Regularizer for the block {key!r}", validate.describe(J))
     if isinstance(key, str):
-        if network is None or key not in network.slices:
-            known = "a network" if network is None else "one of " + ", ".join(network.slices)
+        slices = getattr(network, "slices", None)
+        if not isinstance(slices, Mapping) or key not in slices:
+            known = "a network" if not isinstance(slices, Mapping) else "one of " + ", ".join(network.slices)
             validate.fail("parts", f"{known} to look the block's name up in", repr(key))
         return Block(network.slices[key], tuple(network.shapes[key]), J)
     if isinstance(key, (slice, range)):
         if key.step not in (None, 1):
             validate.fail("parts", "blocks of consecutive entries", repr(key))
         key = (key.start or 0, key.stop)
+    if not isinstance(key, (tuple, list)) or len(key) != 2:
+        validate.fail("parts", "blocks (start, stop), slices, ranges or names", validate.describe(key))
     start, stop = (validate.integer("parts", end, low=0) for end in key)
     if start > stop:
         validate.fail("parts", "blocks with start <= stop", repr(key))

@@ -21,6 +21,7 @@ def bregman_distance(J: Regularizer, a: Array, b: Array, p: Array) -> float:
     ------
     ValueError : shapes differ, or b lies outside the domain of J.
     """
+    validate.provides("J", J, "value")
     a, b, p = (validate.real_array(name, x) for name, x in (("a", a), ("b", b), ("p", p)))
     validate.same_shape("a", a, "b", b)
     validate.same_shape("p", p, "b", b)
@@ -32,6 +33,9 @@ def bregman_distance(J: Regularizer, a: Array, b: Array, p: Array) -> float:
 
 def symmetric_bregman_distance(J: Regularizer, a: Array, b: Array, pa: Array, pb: Array) -> float:
     """D^sym(a, b) = D^pb(a, b) + D^pa(b, a) for pa in dJ(a), pb in dJ(b) (4.10); equals <pa - pb, a - b>."""
+    a, b, pa, pb = (validate.real_array(name, x) for name, x in (("a", a), ("b", b), ("pa", pa), ("pb", pb)))
+    validate.same_shape("pa", pa, "a", a)
+    validate.same_shape("pb", pb, "b", b)
     return bregman_distance(J, a, b, pb) + bregman_distance(J, b, a, pa)  # (4.10)
 
 
@@ -94,8 +98,12 @@ def lasso(A: Array, f: Array, lam: float = 1.0, tau: float = 1.0, p: Any = 0.0, 
     objective falls strictly, so the search ends. ``theta`` is where it starts (0 by default).
     """
     A, f = _system(A, f)
-    theta = np.zeros(A.shape[1]) if theta is None else theta.copy()
-    p = np.broadcast_to(np.asarray(p, float), theta.shape)
+    lam, tau = validate.nonnegative("lam", lam), validate.positive("tau", tau)
+    start = np.zeros(A.shape[1]) if theta is None else validate.real_array("theta", theta, shape=(A.shape[1],))
+    theta, p = start.astype(np.float64), validate.real_array("p", p).astype(np.float64)
+    if p.shape not in ((), theta.shape):
+        validate.fail("p", f"a number or {theta.size} of them", validate.describe(p))
+    p = np.broadcast_to(p, theta.shape)
     signs = np.sign(theta)
     slack = 64 * np.finfo(float).eps * (lam + tau * norm(A) * norm(f))
     for _ in range(50 * theta.size + 50):

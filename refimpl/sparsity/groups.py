@@ -101,7 +101,7 @@ def _ends(count: int, size: int) -> Array:
 
 
 def _labels(value: Any) -> Array:
-    array = np.array(value)
+    array = validate.array("groups", value).copy()
     if array.dtype.kind not in "iu" or (array.size and array.min() < 0):
         validate.fail("groups", 'one of "rows", "columns", "kernels" or an array of integers >= 0', repr(value)[:60])
     array.flags.writeable = False
@@ -219,6 +219,7 @@ class SparseGroup(Regularizer):
 
     def __post_init__(self) -> None:
         validate.nonnegative("lam1", self.lam1)
+        validate.nonnegative("lam2", self.lam2)
         object.__setattr__(self, "groups", self.group_part.groups)
 
     @property

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refimpl.numerics import validate
+from refimpl.sparsity.blocks import parameters
 from refimpl.sparsity.groups import NAMED
 from refimpl.sparsity.regularizers import Array
 
@@ -19,12 +20,14 @@ def bernoulli_mask(shape: tuple[int, ...], density: float, groups: str = "weight
     groups : what is kept or dropped as a whole: "weights", "rows" (M[i]), "columns" (M[:, j]) or "kernels"
         (M[i, j]). Every group is drawn on its own, so the expected density is exactly r, also for r = 1.
     """
-    r = validate.within("density", density, 0, 1)
+    r, shape = validate.within("density", density, 0, 1), validate.integers("shape", shape, low=0)
     validate.choice("groups", groups, ("weights", "rows", "columns", "kernels"))
+    if prod(shape) >= 2**48:
+        validate.fail("shape", "fewer than 2^48 entries", shape)
     if groups != "weights" and len(shape) <= NAMED[groups]:
         validate.fail("shape", f"at least {NAMED[groups] + 1} axes for groups {groups!r}", shape)
     drawn = {"weights": shape, "rows": shape[:1], "columns": (1, *shape[1:2]), "kernels": shape[:2]}[groups]
-    draw = np.random.default_rng(rng).random(drawn) < r
+    draw = validate.generator("rng", rng).random(drawn) < r
     return np.broadcast_to(draw.reshape(drawn + (1,) * (len(shape) - len(drawn))), shape).astype(np.float64)
 
 
@@ -49,10 +52,13 @@ def sparsify(
     rescale : False leaves out the factor.
     """
     r = validate.within("density", density, 0, 1)
-    out = np.array(validate.real_array("theta", theta, ndim=1))
-    rng, names = np.random.default_rng(rng), {name for name, shape in network.shapes.items() if len(shape) > 1}
+    validate.flag("rescale", rescale)
+    out = np.array(parameters(network, theta))
+    rng, names = validate.generator("rng", rng), {name for name, shape in network.shapes.items() if len(shape) > 1}
+    if not isinstance(groups, (str, Mapping)):
+        validate.fail("groups", "a name, or names by block", validate.describe(groups))
     if not isinstance(groups, str) and not set(groups) <= names:
-        validate.fail("groups", "names of blocks with two axes or more", sorted(set(groups) - names))
+        validate.fail("groups", "names of blocks with two axes or more", sorted(map(repr, set(groups) - names)))
     for name in network.shapes:
         kind = groups if isinstance(groups, str) else groups.get(name)
         if name not in names or kind is None:
@@ -92,13 +98,14 @@ def count(W: Array, groups: str = "weights") -> Count:
         validate.fail("W", f"at least {axes + 1} axes for groups {groups!r}", validate.describe(W))
     if groups == "columns":
         W = np.swapaxes(W, 0, 1)
-    active = np.any(W.reshape(*W.shape[:axes], -1) != 0, axis=-1)
+    active = np.any(W != 0, axis=tuple(range(axes, W.ndim)))
     return Count(int(np.count_nonzero(active)), prod(W.shape[:axes]))
 
 
 def density(network: Any, theta: Array, groups: str = "weights") -> dict[str, Count]:
     """`count` of every weight block (those with enough axes), by name, and their "total"."""
-    theta = validate.real_array("theta", theta, ndim=1)
+    theta = parameters(network, theta)
+    validate.choice("groups", groups, ("weights", "rows", "columns", "kernels"))
     axes = 2 if groups == "weights" else NAMED[groups] + 1
     counts = {
         name: count(theta[network.slices[name]].reshape(shape), groups)

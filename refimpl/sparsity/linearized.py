@@ -35,6 +35,7 @@ def linearized_bregman(
     ------
     Linearized : k = 0 (the start), 1, 2, ...
     """
+    validate.provides("J", J, "prox")
     tau, delta = validate.positive("step", step), validate.positive("delta", delta)
     return _linearized(J, gradient, validate.real_array("p", p), tau, delta)
 
@@ -68,14 +69,17 @@ class Entropy(Mirror):
 
     def value(self, theta: Array) -> float:
         """sum_i theta_i log theta_i, with 0 log 0 = 0."""
+        theta = validate.real_array("theta", theta)
         return np.sum(theta * np.log(np.where(theta == 0, 1, theta)))
 
     def gradient(self, theta: Array) -> Array:
         """log theta + 1, for theta > 0."""
-        return np.log(theta) + 1
+        return np.log(validate.real_array("theta", theta)) + 1
 
     def gradient_conjugate(self, p: Array) -> Array:
         """softmax(p): constants added to p do not matter."""
+        p = validate.real_array("p", p)
+        validate.nonempty("p", p)
         e = np.exp(p - np.max(p))
         return e / np.sum(e)
 
@@ -88,22 +92,28 @@ class Quadratic(Mirror):
 
     def __post_init__(self) -> None:
         Q = validate.real_array("Q", self.Q, ndim=2)
-        symmetric = Q.shape[0] == Q.shape[1] and np.array_equal(Q, Q.T)
+        Q = Q.astype(np.float64) if Q.dtype == np.longdouble else Q  # LAPACK knows no longdouble
+        symmetric = Q.shape[0] == Q.shape[1] and np.array_equal(Q, Q.T) and np.isfinite(Q).all()
         if not symmetric or np.min(np.linalg.eigvalsh(Q), initial=1) < 1 - 1e-12:
             validate.fail("Q", "a symmetric matrix with eigenvalues >= 1", validate.describe(Q))
         object.__setattr__(self, "Q", Q)
 
     def value(self, theta: Array) -> float:
         """1/2 <theta, Q theta>."""
+        theta = self._vector("theta", theta)
         return theta @ self.Q @ theta / 2
 
     def gradient(self, theta: Array) -> Array:
         """Q theta."""
-        return self.Q @ theta
+        return self.Q @ self._vector("theta", theta)
 
     def gradient_conjugate(self, p: Array) -> Array:
         """Q^-1 p."""
-        return np.linalg.solve(self.Q, p)
+        p = self._vector("p", p)
+        return np.linalg.solve(self.Q, p.astype(np.float64) if p.dtype == np.longdouble else p)
+
+    def _vector(self, name: str, value: Array) -> Array:
+        return validate.real_array(name, value, shape=(len(self.Q),))
 
 
 def mirror_descent(h: Mirror, gradient: Gradient, theta: Array, step: float) -> Iterator[Array]:
@@ -111,8 +121,11 @@ def mirror_descent(h: Mirror, gradient: Gradient, theta: Array, step: float) -> 
 
     It equals (4.19) with delta = 1 and J = h - 1/2 |.|^2, since then prox_J = grad h*.
     """
+    validate.provides("h", h, "gradient", "gradient_conjugate")
     tau = validate.positive("step", step)
-    return _mirrored(h, gradient, validate.real_array("theta", theta), tau)
+    theta = validate.real_array("theta", theta)
+    validate.nonempty("theta", theta)
+    return _mirrored(h, gradient, theta, tau)
 
 
 def _mirrored(h: Mirror, gradient: Gradient, theta: Array, tau: float) -> Iterator[Array]:

@@ -189,12 +189,14 @@ class AdaBreg(Optimizer[Adam]):
         eps: float = 1e-8,
         bias_correction: bool = True,
     ):
+        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+            validate.fail("betas", "two numbers in [0, 1)", validate.describe(betas))
         for beta in betas:
             if not 0 <= validate.real("betas", beta) < 1:
                 validate.fail("betas", "two numbers in [0, 1)", betas)
         self._set(J=regularizer(J), tau=validate.positive("step", step), delta=validate.positive("delta", delta))
         self._set(betas=tuple(map(float, betas)), eps=validate.nonnegative("eps", eps))
-        self._set(bias_correction=validate.choice("bias_correction", bias_correction, (True, False)))
+        self._set(bias_correction=validate.flag("bias_correction", bias_correction))
 
     def _init(self, theta: Array) -> Adam:
         v = theta / self.delta + self.J.subgradient(theta)

@@ -25,12 +25,12 @@ class Regularizer:
 
     def value(self, theta: Array) -> float:
         """J(theta), a scalar of theta's dtype."""
-        return self._value(validate.real_array("theta", theta))
+        return self._value(self._shaped("theta", theta))
 
     def prox(self, v: Array, tau: float | np.floating = 1.0) -> Array:
         """argmin over theta of 1/2 |theta - v|^2 + tau J(theta) (Def 4.13), for tau >= 0."""
         validate.nonnegative("tau", tau)
-        return self._prox(validate.real_array("v", v), np.longdouble(tau))
+        return self._prox(self._shaped("v", v), np.longdouble(tau))
 
     def subgradient(self, theta: Array) -> Array:
         """One p in dJ(theta) (Def 4.10); the selection is documented in each class.
@@ -39,16 +39,20 @@ class Regularizer:
         ------
         ValueError : theta lies outside the domain of J.
         """
-        theta = validate.real_array("theta", theta)
+        theta = self._shaped("theta", theta)
         if self._value(theta) == inf and bool(np.all(np.isfinite(theta))):
             validate.fail("theta", f"a point of the domain of {self}", "J(theta) = inf")
         return self._subgradient(theta)
 
     def subdifferential_distance(self, p: Array, theta: Array) -> float:
         """The Euclidean distance of p to dJ(theta): 0 iff p in dJ(theta), inf outside the domain."""
-        p, theta = validate.real_array("p", p), validate.real_array("theta", theta)
+        p, theta = self._shaped("p", p), self._shaped("theta", theta)
         validate.same_shape("p", p, "theta", theta)
         return self._distance(p, theta)
+
+    def _shaped(self, name: str, value: Array) -> Array:
+        """The argument of that name, of real numbers in a shape that J takes."""
+        return validate.real_array(name, value)
 
     def _value(self, theta: Array) -> float:
         """J(theta)."""

@@ -41,6 +41,7 @@ class Plateau:
 
     def update(self, state: PlateauState, loss: float) -> PlateauState:
         """After an epoch with this loss; NaN is not better."""
+        loss = validate.number("loss", loss)
         if loss < state.best * (1 - self.threshold):
             return PlateauState(state.step, loss, 0)
         if state.bad < self.patience:
@@ -83,6 +84,7 @@ class TargetSparsity:
 
     def update(self, state: TargetState, density: float) -> TargetState:
         """After an epoch that ended with density N."""
+        density = validate.number("density", density)
         lam, epoch, wait = state
         if wait > 0 or density == self.target:
             return TargetState(lam, epoch + 1, max(wait - 1, 0))
@@ -97,5 +99,6 @@ def restart(state: Any, J: Regularizer, delta: float = 1.0) -> Any:
     """
     if not isinstance(state, (Bregman, Adam)):
         validate.fail("state", "a state of LinBreg or AdaBreg", validate.describe(state))
+    validate.provides("J", J, "subgradient")
     theta: Array = state.theta
     return state._replace(v=theta / validate.positive("delta", delta) + J.subgradient(theta))

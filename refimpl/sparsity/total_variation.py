@@ -121,6 +121,8 @@ def tv_bregman(f: Array, step: float, gap: float = 1e-10, max_iterations: int = 
     mean(f) with p = 0; the limit is f, so stop early to denoise. Yields k = 0 (the start), 1, 2, ...
     """
     f, tau = _finite("f", f), validate.positive("step", step)
+    if 1 / tau == inf:
+        validate.fail("step", "a step whose inverse is finite", step)
     return _tv_iterates(f, tau, gap, max_iterations)
 
 
@@ -145,6 +147,9 @@ class TotalVariation(Regularizer):
     def __post_init__(self) -> None:
         validate.nonnegative("lam", self.lam)
         validate.positive("gap", self.gap)
+
+    def _shaped(self, name: str, value: Array) -> Array:
+        return _image(name, value)
 
     def _value(self, theta: Array) -> float:
         return self.lam * tv(theta)
