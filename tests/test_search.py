@@ -274,6 +274,14 @@ def test_literals_can_be_pasted(value):
     assert getattr(again, "dtype", None) == getattr(value, "dtype", getattr(again, "dtype", None))
 
 
+def test_literals_show_no_addresses():
+    class Shape:
+        pass
+
+    assert literal(Shape()) == "Shape()"
+    assert literal(test_literals_show_no_addresses) == "test_literals_show_no_addresses"
+
+
 def test_arguments_can_be_pasted_into_a_call():
     text = arguments({"x": np.array([1.0]), "tau": 0.5})
     assert text == "x=np.array([1.0]), tau=0.5"

@@ -284,7 +284,7 @@ def distance_axioms(J: Any, a: Array, v: Array) -> Evidence:
 distance_axioms.without("convexity, for l_1/2", J=st.just(SquareRoots()))
 
 
-@distance_axioms.twin("p not in dJ")
+@distance_axioms.twin("p not in dJ", cases=[{"J": L1(1.0), "a": np.ones(N), "v": np.zeros(N)}])
 def distance_axioms_of_other_slopes(J: Any, a: Array, v: Array) -> Evidence:
     """With a slope outside dJ(b) the distance may be negative."""
     b, p = subgradient_at(J, v)

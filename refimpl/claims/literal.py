@@ -24,6 +24,8 @@ def literal(value: Any) -> str:
         return f"{type(value).__name__}({inner})"
     if isinstance(value, (float, complex)):
         return repr(value).replace("inf", "np.inf").replace("nan", "np.nan")
+    if type(value).__repr__ is object.__repr__:  # it would show an address, another one in every process
+        return f"{type(value).__name__}()"
     return getattr(value, "__name__", None) or repr(value)
 
 
