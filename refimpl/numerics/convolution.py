@@ -7,7 +7,7 @@ Both have the same meaning and the same arguments; results differ by rounding on
 
 import numpy as np
 
-from refimpl.numerics.jit import ENABLED
+from refimpl.numerics.jit import compiled
 from refimpl.numerics.kernels import convolution as plain
 from refimpl.numerics.kernels import microkernel
 from refimpl.numerics.threads import over_batch
@@ -20,7 +20,7 @@ output_size = plain.output_size
 
 def forward(x: Array, w: Array, stride: Pair, pads: Pads, mode: str) -> Array:
     """y[b, o, i, j] = sum_{c, u, v} w[o, c, u, v] x_pad[b, c, s i + u, t j + v]; see `plain.forward`."""
-    if not _tiled(x, w):
+    if not compiled(x, w):
         return plain.forward(x, w, stride, pads, mode)
     y = np.empty((len(x), len(w), *output_size(x.shape[2:], w.shape[2:], stride, pads)), x.dtype)
     tiles, zero = microkernel.panels(w.transpose(2, 3, 1, 0)), np.zeros(len(w), x.dtype)
@@ -35,7 +35,7 @@ def forward(x: Array, w: Array, stride: Pair, pads: Pads, mode: str) -> Array:
 
 def input_gradient(dy: Array, w: Array, size: Pair, stride: Pair, pads: Pads, mode: str) -> Array:
     """The adjoint of x -> y; see `plain.input_gradient`."""
-    if not _tiled(dy, w):
+    if not compiled(dy, w):
         return plain.input_gradient(dy, w, size, stride, pads, mode)
     dx = np.zeros((len(dy), w.shape[1], *size), dy.dtype)
     tiles = microkernel.panels(w.transpose(2, 3, 0, 1))
@@ -50,7 +50,7 @@ def input_gradient(dy: Array, w: Array, size: Pair, stride: Pair, pads: Pads, mo
 
 def kernel_gradient(x: Array, dy: Array, kernel: Pair, stride: Pair, pads: Pads, mode: str) -> Array:
     """The adjoint of w -> y, the parts of the batch summed in their order; see `plain.kernel_gradient`."""
-    if not _tiled(x, dy):
+    if not compiled(x, dy):
         return plain.kernel_gradient(x, dy, kernel, stride, pads, mode)
     rows, columns = _sources(x.shape[2:], pads, mode)
     zero = np.zeros((*kernel, x.shape[1], dy.shape[1]), x.dtype)
@@ -62,10 +62,6 @@ def kernel_gradient(x: Array, dy: Array, kernel: Pair, stride: Pair, pads: Pads,
 
     dw = sum(over_batch(part, len(x)), microkernel.panels(zero))
     return np.ascontiguousarray(microkernel.unpanel(dw, dy.shape[1]).transpose(3, 2, 0, 1))
-
-
-def _tiled(a: Array, b: Array) -> bool:
-    return ENABLED and a.dtype == b.dtype and a.dtype in (np.float32, np.float64)
 
 
 def _sources(size: Pair, pads: Pads, mode: str) -> tuple[Array, Array]:

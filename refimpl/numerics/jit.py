@@ -37,3 +37,8 @@ def body_for(function: Function, *arrays: np.ndarray) -> Function:
     if all(array.dtype.itemsize <= 8 for array in arrays):
         return function
     return getattr(function, "py_func", function)
+
+
+def compiled(*arrays: np.ndarray) -> bool:
+    """Whether fast kernels serve these arrays: all float32 or all float64, and compilation is on."""
+    return ENABLED and all(a.dtype == arrays[0].dtype for a in arrays) and arrays[0].dtype.char in "fd"

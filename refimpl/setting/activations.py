@@ -1,10 +1,13 @@
 """Activation functions sigma, entrywise, each with its derivative below it (Section 4.1.1, Prop 4.5)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtr
 
+from refimpl.numerics.jit import compiled
+from refimpl.numerics.kernels import pointwise
 from refimpl.setting.layer import Array, Layer, Need, Params
 
 
@@ -21,14 +24,12 @@ class Activation(Layer):
         """sigma'(x), where y = sigma(x) is at hand."""
         raise TypeError(f"{type(self).__name__} defines no slope")
 
-    def forward(self, params: Params, x: Array) -> tuple[Array, tuple[Array, Array]]:
+    def forward(self, params: Params, x: Array) -> tuple[Array, Any]:
         """(sigma(x), cache)."""
         y = self.value(x)
         return y, (x, y)
 
-    def backward(
-        self, params: Params, cache: tuple[Array, Array], dy: Array, need: Need = "both"
-    ) -> tuple[Array, Params]:
+    def backward(self, params: Params, cache: Any, dy: Array, need: Need = "both") -> tuple[Array, Params]:
         """dx = sigma'(x) dy."""
         return dy * self.slope(*cache), {}
 
@@ -57,6 +58,19 @@ class ReLU(Activation):
     def slope(self, x: Array, y: Array) -> Array:
         """1 where x > 0, else 0."""
         return np.heaviside(x, 0)
+
+    def forward(self, params: Params, x: Array) -> tuple[Array, Array]:
+        """(sigma(x), cache): y alone tells the slope, and the next layer keeps y anyway."""
+        y = self.value(x)
+        return y, y
+
+    def backward(self, params: Params, y: Array, dy: Array, need: Need = "both") -> tuple[Array, Params]:
+        """dx = sigma'(x) dy."""
+        if not compiled(y, dy):
+            return dy * self.slope(y, y), {}
+        dx = np.empty(y.shape, y.dtype)
+        pointwise.relu_backward(y.reshape(-1), dy.reshape(-1), dx.reshape(-1))
+        return dx, {}
 
 
 @dataclass(frozen=True)
@@ -105,6 +119,19 @@ class GELU(Activation):
         """Phi(x) + x phi(x), phi = Phi' = exp(-x^2/2) / sqrt(2 pi); its second term is 0 beyond 200."""
         z = np.clip(x, -200, 200)
         return normal_cdf(x) + z * np.exp(-z * z / 2) / np.sqrt(8 * np.arctan(x.dtype.type(1)))
+
+    def forward(self, params: Params, x: Array) -> tuple[Array, Array]:
+        """(sigma(x), cache): the slope, which shares its exponential with the value."""
+        if not compiled(x):
+            y = self.value(x)
+            return y, self.slope(x, y)
+        y, slope = np.empty(x.shape, x.dtype), np.empty(x.shape, x.dtype)
+        pointwise.gelu(x.reshape(-1), y.reshape(-1), slope.reshape(-1))
+        return y, slope
+
+    def backward(self, params: Params, slope: Array, dy: Array, need: Need = "both") -> tuple[Array, Params]:
+        """dx = sigma'(x) dy."""
+        return dy * slope, {}
 
 
 def normal_cdf(x: Array) -> Array:
