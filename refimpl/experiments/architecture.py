@@ -136,7 +136,8 @@ def _draw_pictures(run: Run, sparse: dict[str, Any], dense: dict[str, Any]) -> N
         for row, images, title in zip(axes, (clean, noisy, output, dense["pictures"][2]), titles):
             for ax, image in zip(row, images):
                 picture(ax, np.array(image), low=0, high=1)
-            row[0].set_title(title, loc="left")
+            row[0].set_title(" ")
+            row[0].set_title(title, loc="left").set_in_layout(False)
         run.figure(figure, "nas-autoencoder-digits", DIGITS)
 
 
@@ -190,8 +191,10 @@ def nas_skips(run: Run) -> None:
     results = run.cells(skips_cell, settings)
     runs = {task: results[i * run.seeds : (i + 1) * run.seeds] for i, task in enumerate(TASKS)}
     with canvas(1, 2, width=7, height=2.9) as (figure, axes):
-        for ax, task in zip(axes, TASKS):
-            _draw_skips(ax, np.mean([r["skips"] for r in runs[task]], axis=0), task)
+        means = [np.mean([r["skips"] for r in runs[task]], axis=0) for task in TASKS]
+        bound = float(np.abs(means).max()) or 1.0
+        for ax, task, mean in zip(axes, TASKS, means):
+            _draw_skips(ax, mean, bound, task)
         run.figure(figure, "nas-skips", SKIPS)
     pairs = [(l, i) for l in range(DEPTH) for i in range(l + 1)]
     rows = [(t, s, l, i, w) for t in TASKS for s, r in enumerate(runs[t]) for (l, i), w in zip(pairs, r["skips"])]
@@ -207,14 +210,14 @@ def nas_skips(run: Run) -> None:
     }
 
 
-def _draw_skips(ax: Any, skips: Array, task: str) -> None:
+def _draw_skips(ax: Any, skips: Array, bound: float, task: str) -> None:
     matrix = np.full((DEPTH, DEPTH), np.nan)
     matrix[np.tril_indices(DEPTH)] = skips
-    bound = float(np.abs(skips).max()) or 1.0
     shown = ax.imshow(matrix, cmap="RdBu_r", vmin=-bound, vmax=bound)
     for l, i in zip(*np.tril_indices(DEPTH)):
         if matrix[l, i]:
-            ax.text(i, l, f"{matrix[l, i]:.2f}", ha="center", va="center", fontsize=6)
+            ink = "white" if abs(matrix[l, i]) > 0.6 * bound else "black"
+            ax.text(i, l, f"{matrix[l, i]:.2g}", ha="center", va="center", fontsize=6, color=ink)
     ax.set(title=task, xlabel="skip from state", ylabel="into layer")
     ax.grid(False)
     ax.figure.colorbar(shown, ax=ax, shrink=0.8)

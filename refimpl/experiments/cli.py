@@ -67,13 +67,15 @@ def make(experiment: Experiment, arguments: argparse.Namespace) -> Run:
     ValueError : data that this experiment does not take, or that cannot be read.
     OSError : a folder that cannot be written.
     """
-    data = arguments.data or _default_data(experiment, arguments.data_dir)
+    given = arguments.data_dir or os.environ.get("REFIMPL_DATA")
+    folder = str(Path(given).absolute()) if given else None
+    data = arguments.data or _default_data(experiment, folder)
     if data not in experiment.data:
         raise ValueError(f"--data: {experiment.name} takes {', '.join(experiment.data)}, not {data}")
     out = Path(arguments.out) / experiment.name
     check_writable(out / f"{experiment.name}.json")
     seeds = arguments.seeds or (1 if arguments.quick else 3)
-    run = Run(experiment.name, out, data, arguments.data_dir, seeds, arguments.quick)
+    run = Run(experiment.name, out, data, folder, seeds, arguments.quick)
     run.source  # noqa: B018  read the data now, so that what is wrong with it is said before any work
     return run
 
@@ -99,7 +101,7 @@ def perform(experiment: Experiment, run: Run, arguments: argparse.Namespace) -> 
 
 def _default_data(experiment: Experiment, data_dir: str | None) -> str:
     """The first data set of the experiment whose files are in the folder; without a folder, glyphs."""
-    if data_dir is None and "REFIMPL_DATA" not in os.environ:
+    if data_dir is None:
         return "glyphs"
     wanted = [name for name in experiment.data if name != "glyphs"]
     return next((name for name in wanted if present(name, data_dir)), wanted[0])

@@ -114,40 +114,39 @@ def conversion_cell(settings: Settings, checkpoint: Path) -> dict[str, Any]:
 
 def fno_conversion(run: Run) -> None:
     """Fig. 3 of [FNO]: CNN over kernel size, CNN converted with fewer coefficients, FNO trained with them."""
-    sizes, modes = (
-        ((3, 5, 9), (3, 7, 13, 21, 28)) if run.quick else ((3, 5, 9, 15, 21), (3, 5, 9, 13, 15, 17, 21, 25, 27, 28))
-    )
+    kernels = (3, 5, 9) if run.quick else (3, 5, 9, 15, 21)
+    modes = (3, 7, 13, 21, 28) if run.quick else (3, 5, 9, 13, 15, 21, 25, 27, 28)
     trained_modes = (3, 7, 13) if run.quick else (3, 5, 9, 15, 21, 27)
-    common = {"epochs": 4 if run.quick else 15, "count": 2500 if run.quick else 10**6}
-    seeds = range(run.seeds)
-    cnns = [{"kind": "CNN", "size": k, "tau": 1e-3, "modes": list(modes)} for k in sizes]
+    common = {"epochs": 4, "count": 2500} if run.quick else {"epochs": 15, "count": 10**6}
+    cnns = [{"kind": "CNN", "size": k, "tau": 1e-3, "modes": list(modes)} for k in kernels]
     fnos = [{"kind": "FNO", "size": m, "tau": 5e-3, "modes": []} for m in trained_modes]
-    settings = [common | one | {"seed": s} for one in cnns + fnos for s in seeds]
-    results = run.cells(conversion_cell, settings)
-    mean = {
-        (one["kind"], one["size"]): float(np.mean([r["test"] for r in results[i * run.seeds : (i + 1) * run.seeds]]))
-        for i, one in enumerate(cnns + fnos)
-    }
-    small, large = (
-        [float(np.mean([r["converted"][str(m)] for r in results[i * run.seeds : (i + 1) * run.seeds]])) for m in modes]
-        for i in (0, len(sizes) - 1)
-    )
+    results = run.cells(conversion_cell, [common | one | {"seed": s} for one in cnns + fnos for s in range(run.seeds)])
+    runs = [results[i * run.seeds : (i + 1) * run.seeds] for i in range(len(cnns + fnos))]
+    tests = [float(np.mean([r["test"] for r in several])) for several in runs]
+    small, large = (_converted_mean(runs[i], modes) for i in (0, len(cnns) - 1))
     curves = {
-        "CNN": (sizes, [mean["CNN", k] for k in sizes]),
-        f"CNN {sizes[0]} x {sizes[0]}, converted": (modes, small),
-        f"CNN {sizes[-1]} x {sizes[-1]}, converted": (modes, large),
-        "FNO, trained": (trained_modes, [mean["FNO", m] for m in trained_modes]),
+        "CNN": (kernels, tests[: len(cnns)]),
+        f"CNN {kernels[0]} x {kernels[0]}, converted": (modes, small),
+        f"CNN {kernels[-1]} x {kernels[-1]}, converted": (modes, large),
+        "FNO, trained": (trained_modes, tests[len(cnns) :]),
     }
+    _draw_conversion(run, curves)
+    rows = [(name, x, y) for name, (xs, ys) in curves.items() for x, y in zip(xs, ys)]
+    run.table(("network", "size", "test accuracy"), rows)
+    run.found = {name: dict(zip(map(str, x), y)) for name, (x, y) in curves.items()}
+
+
+def _converted_mean(several: list[dict[str, Any]], modes: tuple[int, ...]) -> list[float]:
+    return [float(np.mean([r["converted"][str(m)] for r in several])) for m in modes]
+
+
+def _draw_conversion(run: Run, curves: dict[str, Any]) -> None:
     with canvas() as (figure, ax):
         for i, (name, (x, y)) in enumerate(curves.items()):
             ax.plot(x, y, label=name, **style(i))
         ax.set(xlabel="kernel size, or coefficients per axis", ylabel="test accuracy")
         ax.legend(loc="lower right")
         run.figure(figure, "fno-conversion", CONVERSION)
-    run.table(
-        ("network", "size", "test accuracy"), [(n, x, y) for n, (xs, ys) in curves.items() for x, y in zip(xs, ys)]
-    )
-    run.found = {name: dict(zip(map(str, x), y)) for name, (x, y) in curves.items()}
 
 
 def resolution_cell(settings: Settings, checkpoint: Path) -> dict[str, Any]:

@@ -244,14 +244,15 @@ def clip_robustness(run: Run) -> None:
 
 
 def _gallery(run: Run, examples: dict[str, list[dict[str, Any]]]) -> None:
-    with canvas(2 * len(examples), 2 * SHOWN // 2, height=1.35 * len(examples) * 2 * 0.72) as (figure, axes):
+    with canvas(2 * len(examples), SHOWN, height=2 * len(examples)) as (figure, axes):
         for k, (method, several) in enumerate(examples.items()):
             for i, one in enumerate(several):
                 clean, moved = (np.array(one[key]).reshape(28, 28) for key in ("clean", "moved"))
                 bound = float(np.abs(moved - clean).max()) or 1.0
                 picture(axes[2 * k, i], moved - clean, "", -bound, bound, "RdBu_r")
                 picture(axes[2 * k + 1, i], moved, "{1} → {2}".format(*one["labels"]), 0, 1)
-            axes[2 * k, 0].set_title(method, loc="left")
+            axes[2 * k, 0].set_title(" ")
+            axes[2 * k, 0].set_title(method, loc="left").set_in_layout(False)
         run.figure(figure, "clip-gallery", GALLERY)
 
 

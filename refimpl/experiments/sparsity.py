@@ -98,7 +98,15 @@ def bregman_mlp(run: Run) -> None:
     columns = ("epoch", "loss", "tau", "training", *(key for key, _ in PANELS))
     rows = [(m, s, *(r[c] for c in columns)) for m in runs for s, one in enumerate(runs[m]) for r in one]
     run.table(("method", "seed", *columns), rows)
-    run.found = {m: {key: [one[-1][key] for one in runs[m]] for key, _ in PANELS} for m in runs}
+    run.found = {
+        m: {key: [one[-1][key] for one in runs[m]] for key, _ in PANELS}
+        | {"nonzero when validation first reaches 0.93": [_reached(one) for one in runs[m]]}
+        for m in runs
+    }
+
+
+def _reached(records: list[dict[str, float]], accuracy: float = 0.93) -> float | None:
+    return next((r["nonzero"] for r in records if r["validation"] >= accuracy), None)
 
 
 def _curves(run: Run, name: str, runs: dict[str, list[list[dict[str, float]]]]) -> None:
