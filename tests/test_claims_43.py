@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from refimpl import chapter
-from refimpl.claims.bregman_iterations import smallest_norm
+from refimpl.claims.bregman_limits import smallest_norm
 from refimpl.claims.claim import REGISTRY
 from refimpl.claims.convergence import amplification, slack
 from refimpl.claims.convergence_bregman import one_point_modulus
@@ -26,20 +26,25 @@ from refimpl.claims.noise import (
     two_point_law,
 )
 from refimpl.claims.prox_of_norms import DUAL, attaining, project
-from refimpl.claims.sparse_training import variance
+from refimpl.claims.sparse_starts import variance
 from refimpl.sparsity import L1, ElasticNet, LinBreg, SquaredL2, Zero, bregman_distance
 
 ROOMS = (
     "convex_analysis",
+    "proximal_operators",
     "prox_of_norms",
     "bregman_iterations",
+    "bregman_limits",
     "inverse_scale_space",
     "linearized_bregman",
+    "mirror_descent",
     "linbreg",
     "assumptions",
     "convergence",
     "convergence_norm",
     "convergence_bregman",
+    "convergence_steps",
+    "sparse_starts",
     "sparse_training",
 )
 for _room in ROOMS:

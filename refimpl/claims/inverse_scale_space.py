@@ -8,7 +8,8 @@ import numpy as np
 from hypothesis import strategies as st
 
 from refimpl.claims import draw
-from refimpl.claims.bregman_iterations import STEPS, TENTH_DIGIT, iterates, underdetermined
+from refimpl.claims.bregman_iterations import STEPS, iterates
+from refimpl.claims.bregman_limits import TENTH_DIGIT, underdetermined
 from refimpl.claims.claim import Erratum, Evidence, all_of, at_most, claim, equal, exactly, member, vacuous
 from refimpl.claims.noise import square
 from refimpl.sparsity import L1, bregman_iteration, inverse_scale_space

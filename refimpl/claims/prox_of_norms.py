@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from refimpl.claims import draw
 from refimpl.claims.claim import Erratum, Evidence, all_of, at_most, claim, equal, exactly, identity
-from refimpl.claims.convex_analysis import LAM, PAIRS, POINT, REACH, N, worse_nearby
+from refimpl.claims.convex_analysis import LAM, PAIRS, POINT, N
 from refimpl.claims.noise import square
+from refimpl.claims.proximal_operators import REACH, worse_nearby
 from refimpl.sparsity import L1, L2, Box, GroupL2, Nonnegative, Regularizer, SparseGroup, SquaredL2
 
 Array = np.ndarray
