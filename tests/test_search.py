@@ -103,6 +103,12 @@ def test_a_wrong_twin_is_refuted():
     assert [(name, control.verdict) for name, control in result.controls] == [("half the bound", REFUTED)]
 
 
+def test_controls_are_searched_in_full_however_few_examples_are_asked_for():
+    claim = made(lambda x: at_most(x, 4), {"x": draw.dyadic()}, examples=200)
+    claim.without("x <= 4", x=draw.dyadic(0, 4.0625))
+    assert claim.verify(examples=1).verdict == HOLDS
+
+
 def test_a_control_inherits_the_cases_of_its_claim_only_as_a_twin():
     claim = made(bounded_sum, {"x": draw.arrays(2, 0, 1)}, cases=[{"x": np.array([1.0, 2.0])}])
     claim.without("entries below 1", x=draw.arrays(2, 2, 4))

@@ -118,7 +118,7 @@ def verify(claim: Claim, examples: int | None = None, seed: int = 0, fixed: Inst
 
     Parameters
     ----------
-    examples : instances to draw; by default the claim's own number.
+    examples : instances to draw; by default the claim's own number, below which controls never go.
     seed : of the search.
     fixed : values that replace the strategies of the same names (others are ignored).
     """
@@ -129,7 +129,7 @@ def verify(claim: Claim, examples: int | None = None, seed: int = 0, fixed: Inst
     if own:
         subject = Control(claim.name, claim.body, {**claim.given, **{k: st.just(v) for k, v in own.items()}})
     outcome = explore(subject, n, seed)
-    controls = [] if own else [(c.name, explore(c, n, seed)) for c in claim.controls]
+    controls = [] if own else [(c.name, explore(c, max(n, claim.examples), seed)) for c in claim.controls]
     return Result(claim, outcome, controls, time.perf_counter() - started, seed, n, own)
 
 
