@@ -219,7 +219,7 @@ def clip_robustness(run: Run) -> None:
     """Table 1 of [CLIP] and more: robust accuracy against eps, certificates, both attacks, a gallery."""
     common = {"epochs": 30, "count": 10**6, "tests": 1000, "pairs": 300, "steps": 40}
     if run.quick:
-        common = {"epochs": 10, "count": 3000, "tests": 300, "pairs": 100, "steps": 20}
+        common = {"epochs": 8, "count": 2500, "tests": 300, "pairs": 64, "steps": 20}
     settings = [common | one | {"seed": s} for one in METHODS.values() for s in range(run.seeds)]
     results = run.cells(robustness_cell, settings)
     runs = {m: results[i * run.seeds : (i + 1) * run.seeds] for i, m in enumerate(METHODS)}
