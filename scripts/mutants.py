@@ -95,7 +95,8 @@ def _below(tree: ast.Module, parent: ast.AST) -> Iterator[tuple[int, str, str]]:
                 source = ast.unparse(tree)
                 setattr(parent, field, value)
                 yield getattr(child, "lineno", 0), f"{before} -> {after}", source
-            yield from _below(tree, child)
+            if not _is_any_length(parent, child):
+                yield from _below(tree, child)
 
 
 def _is_left_alone(node: ast.AST) -> bool:
@@ -103,6 +104,11 @@ def _is_left_alone(node: ast.AST) -> bool:
     return isinstance(node, UNTOUCHED) or (
         isinstance(node, ast.Call) and ast.unparse(node.func).startswith(("validate.", "warnings."))
     )
+
+
+def _is_any_length(parent: ast.AST, node: ast.AST) -> bool:
+    """The -1 of reshape(-1): NumPy takes any negative number there for "whatever is left"."""
+    return isinstance(parent, ast.Call) and ast.unparse(parent.func).endswith("reshape") and ast.unparse(node) == "-1"
 
 
 def _variants(node: ast.AST) -> Iterator[ast.AST]:

@@ -120,6 +120,14 @@ def test_lambda_only_rescales_time():
         assert compare.eps_error(a.theta, b.theta) <= 1e4
 
 
+def test_large_data_are_solved_to_their_own_rounding():
+    """theta is proportional to f once the threshold is negligible, and the certificate scales with tau |A| |f|."""
+    A = np.random.default_rng(3).normal(size=(3, 3))
+    f = 1e9 * np.random.default_rng(4).normal(size=3)
+    theta = next(islice(bregman_iteration(A, f, 1.0, 1.0), 4, None)).theta
+    assert theta == pytest.approx(np.linalg.solve(A, f), rel=1e-7)
+
+
 def test_infeasible_data_give_least_squares():
     rng = np.random.default_rng(0)
     A, f = rng.normal(size=(6, 3)), rng.normal(size=6)
@@ -157,6 +165,14 @@ def test_one_dimensional_flow():
     assert [b.t for b in breaks] == [0, 0.5]
     assert breaks[1].theta.tolist() == [-4.0]
     assert breaks[1].p.tolist() == [-2.0]
+
+
+def test_entries_that_the_data_do_not_see_stay_at_zero():
+    """Two equations of their own, of sizes 4 and 1, and a zero column: they start at t = 1/4 and t = 1."""
+    breaks = inverse_scale_space([[1.0, 0, 0], [0, 1, 0]], [4.0, -1.0])
+    assert [b.t for b in breaks] == [0, 0.25, 1]
+    assert [b.theta.tolist() for b in breaks] == [[0, 0, 0], [4, 0, 0], [4, -1, 0]]
+    assert breaks[-1].p.tolist() == [1, -1, 0]
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -45,6 +45,18 @@ def test_every_group_is_kept_with_probability_r(r, groups):
     assert abs(kept.nonzero - 2000 * r) <= 5 * sqrt(2000 * r * (1 - r))
 
 
+def test_a_group_is_kept_where_the_uniform_number_is_below_r():
+    """U < r has probability r on the grid k 2^-53 of the generator, U <= r has more."""
+
+    class Half(np.random.Generator):
+        def random(self, size):
+            return np.full(size, 0.5)
+
+    half = Half(np.random.PCG64(0))
+    assert bernoulli_mask((3,), 0.5, rng=half).tolist() == [0, 0, 0]
+    assert bernoulli_mask((3,), 0.5 + 2**-53, rng=half).tolist() == [1, 1, 1]
+
+
 def test_entries_are_independent():
     """Neighbours in a row, in a column and in two draws are uncorrelated within 5 standard deviations."""
     M = bernoulli_mask((300, 300), 0.3, rng=1) - 0.3
@@ -191,6 +203,7 @@ def test_skips_are_a_penalised_block_of_a_network():
         (lambda: bernoulli_mask((2, 2), np.nan), "density"),
         (lambda: bernoulli_mask((2, 2), 0.5, "kernels"), "shape"),
         (lambda: bernoulli_mask((2, 2), 0.5, "all"), "groups"),
+        (lambda: bernoulli_mask((2**24, 2**24), 0.5), "shape"),
         (lambda: sparsify(NETWORK, THETA, -1), "density"),
         (lambda: sparsify(NETWORK, THETA, 0.5, groups={"0.bias": "weights"}), "groups"),
         (lambda: sparsify(NETWORK, THETA.reshape(1, -1), 0.5), "theta"),

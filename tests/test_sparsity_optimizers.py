@@ -273,6 +273,12 @@ def test_plateau_halves_after_patience():
     assert steps == pytest.approx([0.1, 0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.05, 0.03, 0.03, 0.03, 0.03])
 
 
+def test_plateau_takes_an_equal_loss_for_no_better():
+    schedule = Plateau(0.1, patience=0, threshold=0)
+    state = schedule.update(schedule.init(), 1.0)
+    assert schedule.update(state, 1.0).step == pytest.approx(0.05)
+
+
 def test_target_sparsity_waits_moves_and_stops_at_zero():
     schedule = TargetSparsity(target=0.1, lam=0.2, increment=0.15, warmup=2, cooldown=1)
     state, lams = schedule.init(), []
@@ -281,6 +287,7 @@ def test_target_sparsity_waits_moves_and_stops_at_zero():
         lams.append(state.lam)
     assert lams == pytest.approx([0.2, 0.2, 0.35, 0.35, 0.2, 0.2, 0.05, 0.05, 0.0, 0.0])
     assert all(a >= 0 for a, _ in pairwise(lams))
+    assert (schedule.init().epoch, state.epoch) == (0, 10)
 
 
 def test_restart_makes_v_a_subgradient_of_the_new_functional():

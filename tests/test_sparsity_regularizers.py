@@ -312,6 +312,13 @@ def test_dual_norm_and_conjugate(case):
             assert case.J.conjugate(p * (1.001 / dual)) == inf
 
 
+def test_conjugate_at_the_boundary_of_the_dual_ball():
+    """J* is 0 on the closed ball: |(3, 4)| = 5 exactly."""
+    assert GroupL2(5.0, [0, 0], "unit").conjugate([3.0, 4.0]) == 0
+    assert L2(5.0).conjugate([3.0, 4.0]) == 0
+    assert L1(4.0).conjugate([3.0, -4.0]) == 0
+
+
 @over(CASES)
 def test_firmly_nonexpansive(case):
     """|Pu - Pv|^2 <= <Pu - Pv, u - v>."""
@@ -483,6 +490,8 @@ def test_sparse_group_is_group_after_soft_not_the_reverse():
         (lambda: Blocks([((0, 2), 1.0)]), "parts"),
         (lambda: Blocks([((0, 3), L1()), ((2, 4), L1())]), "parts"),
         (lambda: Blocks([((3, 2), L1())]), "parts"),
+        (lambda: Blocks([((0, 2, 3), L1())]), "parts"),
+        (lambda: Blocks([(2, L1())]), "parts"),
         (lambda: Blocks([(slice(0, 4, 2), L1())]), "parts"),
         (lambda: Blocks({"0.weight": L1()}), "parts"),
         (lambda: Blocks([((0, 3), L1())]).value(np.zeros(2)), "theta"),

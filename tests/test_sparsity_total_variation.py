@@ -158,6 +158,7 @@ def test_alpha_zero_returns_the_data_and_a_subgradient():
     f = np.random.default_rng(0).normal(size=(4, 3))
     result = tv_denoise(f, 0)
     assert np.array_equal(result.u, f)
+    assert (result.gap, result.iterations) == (0, 0)
     assert np.sum(result.p * f) == pytest.approx(tv(f), rel=1e-14)
 
 
@@ -174,6 +175,8 @@ def test_a_gap_out_of_reach_is_an_error():
     f = np.random.default_rng(9).normal(size=(24, 24))
     with pytest.raises(RuntimeError, match=r"gap .* after 30 iterations, wanted 1.0e-10"):
         tv_denoise(f, 2.0, max_iterations=30)
+    with pytest.raises(RuntimeError, match=r"after 1200 iterations"):
+        tv_denoise(f, 2.0, gap=0, max_iterations=1200)
 
 
 def test_inputs_are_left_alone():
