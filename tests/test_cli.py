@@ -297,3 +297,30 @@ def test_interrupt_leaves_cleanly(jobs, tmp_path):
     assert process.returncode == 130
     assert "Traceback" not in err
     assert err.endswith("refimpl: interrupted\n")
+
+
+def test_a_real_local_cluster_gives_the_same_verdicts(tmp_path):
+    distributed = pytest.importorskip("distributed")
+    documents = []
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster:
+        for name, options in (("there", ["--scheduler", cluster.scheduler_address]), ("here", ["--jobs", 1])):
+            file = tmp_path / f"{name}.json"
+            done = shell("verify", "4.24", "4.12", "--examples", 10, "--json", file, *options)
+            assert done.returncode == 0, done.stderr
+            documents.append(without_seconds(json.loads(file.read_text())))
+    assert documents[0] == documents[1]
+
+
+def test_an_unreachable_scheduler_is_one_line(capsys):
+    pytest.importorskip("distributed")
+    code, _, err = run(capsys, "verify", "4.24", "--scheduler", "tcp://127.0.0.1:1")
+    assert code == 1
+    assert "Traceback" not in err
+    assert "tcp://127.0.0.1:1" in err
+
+
+def test_a_missing_extra_is_named(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    code, _, err = run(capsys, "verify", "4.24", "--scheduler", "tcp://127.0.0.1:1")
+    assert code == 1
+    assert "pip install 'refimpl[distributed]'" in err

@@ -6,6 +6,7 @@ claim, the seed and the number of examples only, never on where or in which orde
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import signal
 from collections.abc import Iterator, Mapping, Sequence
@@ -76,12 +77,24 @@ def _ignore_interrupt() -> None:
 
 
 def _on_cluster(claims: Sequence[Claim], plan: Plan, address: str) -> Iterator[Record]:
-    import distributed
-
-    with distributed.Client(address, timeout="20s", set_as_default=False) as client:
+    with _client(address) as client:
         futures = [client.submit(verify_key, claim.key, plan, pure=False) for claim in claims]
-        for future in distributed.as_completed(futures):
+        for future in _distributed().as_completed(futures, loop=client.loop):
             yield future.result()
+
+
+def _client(address: str) -> Any:
+    try:
+        return _distributed().Client(address, timeout="20s", set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise RuntimeError(f"no scheduler answers at {address}: {error}") from None
+
+
+def _distributed() -> Any:
+    try:
+        return importlib.import_module("distributed")
+    except ImportError:
+        raise RuntimeError("--scheduler needs dask.distributed: pip install 'refimpl[distributed]'") from None
 
 
 def record(result: Result) -> Record:
