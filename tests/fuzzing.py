@@ -124,7 +124,9 @@ def layouts(a: Array) -> dict[str, Any]:
 def spoilt(a: Array) -> list[Array]:
     """Nearly the same array: special values, other dtypes, other shapes."""
     made = [a[..., None], a[None], a.reshape(-1), a[:0], a.T, a[..., :-1] if a.ndim else a, np.concatenate([a, a])]
-    made += [a.astype(kind) for kind in (object, complex, bool, np.float16, np.int64, np.uint8)] + [-a]
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made += [a.astype(kind) for kind in (object, complex, bool, np.float16, np.int64, np.uint8)] + [-a]
     if a.dtype.kind == "f":
         made += [a.astype(np.float32), a.astype(np.longdouble), a * 1e300, a * 1e-310]
         made += [np.where(np.arange(a.size).reshape(a.shape) == 0, x, a) for x in (np.nan, np.inf, -np.inf)]

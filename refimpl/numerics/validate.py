@@ -184,6 +184,14 @@ def flag(name: str, value: Any) -> bool:
     return bool(value)
 
 
+def float_dtype(name: str, value: Any) -> np.dtype:
+    """float32, float64 or longdouble, by type, dtype or name."""
+    kinds = [np.dtype(kind) for kind in (np.float32, np.float64, np.longdouble)]
+    if not isinstance(value, (type, np.dtype, str)) or value not in [*kinds, *(kind.name for kind in kinds), float]:
+        fail(name, "float32, float64 or longdouble", describe(value))
+    return np.dtype(value)
+
+
 def labels(name: str, value: Any, batch: int, classes: int) -> Array:
     """Class labels: ``batch`` integers in 0 ... classes - 1, as an int64 array."""
     try:

@@ -49,12 +49,20 @@ def spectral_network(
             return layer, params
         if layer.padding != "circular" or pair("stride", layer.stride) != (1, 1):
             validate.fail("network", "convolutions with circular padding and stride 1", repr(layer))
-        kept = size if modes is None else np.broadcast_to(fourier.sizes("modes", modes), 2).tolist()
+        kept = size if modes is None else _modes(modes)
         new = SpectralConv(layer.c_in, layer.c_out, kept, bias=layer.bias, parametrization=parametrization)
         theta_hat = convolution.to_spectral(kernel_of_correlation(params["weight"], size), size)
         return new, new.from_spectrum(fourier.pad_spectrum(theta_hat, kept), params.get("bias"))
 
     return _converted(network, theta, shape, change)
+
+
+def _modes(modes: Size) -> tuple[int, ...]:
+    """One number for both axes, or one for each."""
+    kept = fourier.sizes("modes", modes)
+    if len(kept) > 2:
+        validate.fail("modes", "one or two sizes", validate.describe(modes))
+    return kept if len(kept) == 2 else 2 * kept
 
 
 def convolutional_network(network: Network, theta: Array, shape: Sequence[int]) -> tuple[Network, Array]:
@@ -106,10 +114,12 @@ def correlation_of_kernel(theta: Array) -> Array:
 
 def _converted(network: Network, theta: Array, shape: Sequence[int], change: Change) -> tuple[Network, Array]:
     """Rebuild the network layer by layer along a forward pass, which tells the size of the grid at each of them."""
+    validate.provides("network", network, "views", "forward")
+    theta = validate.real_array("theta", theta)
     sample = np.zeros((2, *fourier.sizes("shape", shape)))
     new, params, _ = _rebuilt(network, network.views(theta), sample, change)
     made = Network(_chain(new).layers)
-    return made, made.flatten(params, np.asarray(theta).dtype)
+    return made, made.flatten(params, theta.dtype)
 
 
 def _rebuilt(layer: Layer, params: Params, x: Array, change: Change) -> tuple[Layer, Params, Array]:
@@ -141,6 +151,8 @@ def resolution_free(network: Network) -> Network:
     A strided convolution becomes the same at stride 1 followed by trigonometric interpolation to ceil(N / s),
     which spectral layers commute with (Corollary 4.31, Section 4.4.3). Pooling layers are left alone.
     """
+    if not isinstance(network, Chain):
+        validate.fail("network", "a Network", validate.describe(network))
     return Network([_resolution_free(layer) for layer in network.layers])
 
 

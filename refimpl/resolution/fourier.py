@@ -36,15 +36,18 @@ def frequencies(n: int) -> Array:
 
 def grid(n: int, dtype: Any = np.float64) -> Array:
     """The points x_j = j/n of the torus R/Z on one axis (the printed j/(n-1) would hit x = 0 twice)."""
-    return spatial_indices(n).astype(dtype) / np.dtype(dtype).type(n)
+    dtype = validate.float_dtype("dtype", dtype)
+    return spatial_indices(n).astype(dtype) / dtype.type(n)
 
 
 def sizes(name: str, size: Size) -> tuple[int, ...]:
     """An integer or a sequence of integers >= 1 as a tuple; ValueError otherwise."""
-    listed = (size,) if np.ndim(size) == 0 else tuple(size)  # type: ignore[arg-type]
-    if not listed:
-        validate.fail(name, "at least one axis", validate.describe(size))
-    return tuple(validate.integer(name, n, low=1) for n in listed)
+    if isinstance(size, (int, float, np.generic)) or not isinstance(size, (Sequence, np.ndarray)):
+        return (validate.integer(name, size, low=1),)
+    listed = validate.integers(name, size, low=1)
+    if not listed or prod(listed) >= 2**48:
+        validate.fail(name, "at least one axis, fewer than 2^48 points", validate.describe(size))
+    return listed
 
 
 def trailing(name: str, array: Array, ndim: int | None) -> tuple[int, ...]:
@@ -58,7 +61,7 @@ def trailing(name: str, array: Array, ndim: int | None) -> tuple[int, ...]:
 
 def spectrum_array(name: str, value: Any) -> Array:
     """A complex array in the precision of its input; real spectra and integers are accepted, ValueError otherwise."""
-    array = np.asarray(value)
+    array = validate.array(name, value)
     if array.dtype.kind != "c":
         array = validate.real_array(name, array)
     return array.astype(np.result_type(array.dtype, np.complex64), copy=False)
@@ -82,7 +85,7 @@ def dft(v: Array, norm: str | float = "1", ndim: int | None = None) -> Array:
     norm : lambda, see `norm_constant`.
     ndim : d, the number of trailing axes that are transformed; all by default.
     """
-    v = spectrum_array("v", v) if np.iscomplexobj(v) else validate.real_array("v", v)
+    v = spectrum_array("v", v) if validate.array("v", v).dtype.kind == "c" else validate.real_array("v", v)
     axes = trailing("v", v, ndim)
     return fft.fftn(v, axes=axes) / norm_constant(norm, _count(v, axes), v.dtype)
 
@@ -208,7 +211,7 @@ def half_spectrum_weights(n: int, dtype: Any = np.float64) -> Array:
 
     Hence sum_k |w_k|^2 = sum_stored weight |w_k|^2, and a gradient in the half storage carries these weights.
     """
-    weights = np.full(validate.integer("n", n, low=1) // 2 + 1, 2, dtype)
+    weights = np.full(validate.integer("n", n, low=1) // 2 + 1, 2, validate.float_dtype("dtype", dtype))
     weights[0] = 1
     if n % 2 == 0:
         weights[-1] = 1

@@ -45,6 +45,7 @@ def resize(v: Array, size: Size, method: str = "trigonometric", antialias: bool 
     ``antialias`` widens the bilinear and bicubic kernels when shrinking and is ignored otherwise.
     """
     v, size = _checked("v", v, size, method)
+    antialias = validate.flag("antialias", antialias)
     for axis, l in zip(range(-len(size), 0), size):
         v = _one_axis(v, axis, v.shape[axis], l, method, antialias, adjoint=False)
     return v
@@ -53,6 +54,7 @@ def resize(v: Array, size: Size, method: str = "trigonometric", antialias: bool 
 def resize_adjoint(g: Array, size: Size, method: str = "trigonometric", antialias: bool = False) -> Array:
     """I^T(g) for the interpolation I from ``size`` to the size of g: <I v, g> = <v, I^T g>."""
     g, size = _checked("g", g, size, method)
+    antialias = validate.flag("antialias", antialias)
     for axis, n in zip(range(-len(size), 0), size):
         g = _one_axis(g, axis, n, g.shape[axis], method, antialias, adjoint=True)
     return g
@@ -60,6 +62,7 @@ def resize_adjoint(g: Array, size: Size, method: str = "trigonometric", antialia
 
 def _checked(name: str, v: Array, size: Size, method: str) -> tuple[Array, tuple[int, ...]]:
     v, size = validate.real_array(name, v), fourier.sizes("size", size)
+    v = np.ascontiguousarray(v).reshape(v.shape)  # BLAS rounds strided and contiguous arrays differently
     validate.choice("method", method, METHODS)
     fourier.trailing(name, v, len(size))
     return v.copy() if v.shape[-len(size) :] == size else v, size

@@ -55,6 +55,7 @@ class SpectralConv(Layer):
         validate.integer("c_in", self.c_in, low=1)
         validate.integer("c_out", self.c_out, low=1)
         validate.choice("parametrization", self.parametrization, ("half", "unitary"))
+        validate.flag("bias", self.bias)
         validate.choice("route", self.route, ("auto", "fft", "matrix"))
         object.__setattr__(self, "modes", fourier.sizes("modes", self.modes))
         if self.size is not None:

@@ -34,6 +34,7 @@ class Resize(Layer):
     def __post_init__(self) -> None:
         object.__setattr__(self, "size", fourier.sizes("size", self.size))
         validate.choice("method", self.method, interpolation.METHODS)
+        validate.flag("antialias", self.antialias)
 
     def forward(self, params: Params, x: Array) -> tuple[Array, tuple[int, ...]]:
         """(I x, the old size)."""
@@ -88,6 +89,7 @@ class OversampledActivation(Layer):
     def forward(self, params: Params, x: Array) -> tuple[Array, Any]:
         """(D sigma(U x), cache)."""
         size = x.shape[2:]
+        check_grid(x, None, max(len(size), 1))
         fine = interpolation.trigonometric_interpolation(x, [self.factor * n for n in size])
         y, cache = self.activation.forward({}, fine)  # (4.36)
         return interpolation.trigonometric_interpolation(y, size), (size, fine.shape[2:], cache)

@@ -57,7 +57,7 @@ class Network(Chain):
     def flatten(self, params: Params, dtype: Any = np.float64) -> Array:
         """The vector theta of a dictionary of blocks: the inverse of `views`."""
         validate.mapping("params", params, self.slices)
-        theta = np.empty(self.size, _float(dtype))
+        theta = np.empty(self.size, validate.float_dtype("dtype", dtype))
         for name, block in self.slices.items():
             theta[block] = np.ravel(validate.real_array(f"params[{name!r}]", params[name], shape=self.shapes[name]))
         return theta
@@ -110,13 +110,6 @@ class Pullback:
     def statistics(self) -> Params:
         """Name -> batch mean or unbiased batch variance of every batch normalisation in training."""
         return self.network.statistics(self.caches)
-
-
-def _float(dtype: Any) -> np.dtype:
-    kinds = [np.dtype(kind) for kind in (np.float32, np.float64, np.longdouble)]
-    if not isinstance(dtype, (type, np.dtype, str)) or dtype not in [*kinds, *(kind.name for kind in kinds)]:
-        validate.fail("dtype", "float32, float64 or longdouble", validate.describe(dtype))
-    return np.dtype(dtype)
 
 
 def _batch(x: Array) -> Array:
