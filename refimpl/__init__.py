@@ -4,6 +4,7 @@ The sections of the chapter are the subpackages; each loads when it is first ask
 ``import refimpl`` itself loads neither Numba nor SciPy nor matplotlib.
 
 ================  ========================================================
+``data``          digit glyphs drawn at any resolution, IDX and CIFAR-10 files
 ``setting``       Section 4.1: losses, layers, networks, gradient descent
 ``robustness``    Section 4.2: attacks, Lipschitz constants, CLIP
 ``sparsity``      Section 4.3: regularizers, Bregman iterations, optimizers
@@ -19,7 +20,7 @@ from types import ModuleType
 
 __version__ = "0.1.0"
 
-_SUBPACKAGES = ("numerics", "setting", "robustness", "sparsity", "resolution", "claims", "crosscheck", "experiments")
+_SUBPACKAGES = ("numerics", "data", "setting", "robustness", "sparsity", "resolution", "claims", "crosscheck", "experiments")
 __all__ = ["__version__", *_SUBPACKAGES]
 
 

@@ -134,7 +134,7 @@ def _prepare_files(arguments: argparse.Namespace) -> None:
 
 
 def _check_data(folder: str) -> None:
-    from refimpl.experiments import data
+    from refimpl import data
 
     try:
         data.load("mnist", folder)

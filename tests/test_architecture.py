@@ -24,6 +24,7 @@ FLOORS = {
     "resolution": 2,
     "claims": 3,
     "crosscheck": 4,
+    "data": 1,
     "experiments": 4,
     "report": 4,
     "cli": 5,

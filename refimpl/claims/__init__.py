@@ -21,6 +21,7 @@ ROOMS = (
     "setting_descent",
     "robustness",
     "pixel_distances",
+    "digits",
     "adversarial_training",
     "lipschitz",
     "quotients",

@@ -71,8 +71,8 @@ def equal(lhs: Any, rhs: Any, scale: float | None = None, k: float = 64) -> Evid
 def at_most(lhs: float, rhs: float, scale: float | None = None, k: float = 64, ratio: float | None = None) -> Evidence:
     """lhs <= rhs up to k eps scale, where scale bounds the terms that were added up on both sides.
 
-    ``sharpness`` is ``ratio`` if given (for instance that of the noise terms alone), else lhs / rhs
-    when rhs > 0.
+    ``sharpness`` is ``ratio`` if given (for instance that of the noise terms alone; NaN: there is none worth
+    reporting), else lhs / rhs when rhs > 0.
     """
     lhs, rhs = float(lhs), float(rhs)
     size = max(abs(lhs), abs(rhs)) if scale is None else float(scale)

@@ -1,7 +1,6 @@
 """The chapter's figures and tables, made again: ``refimpl reproduce NAME``.
 
 ==============  ==================================================================
-``data``        IDX and CIFAR-10 files, embedded digit glyphs, splits, augmentation
 ``training``    one training loop with records, checkpoints and exact resume
 ``sweep``       cells over seeds and parameters on any executor, never twice
 ``figures``     the common style; PNG, SVG and CSV with fixed bytes

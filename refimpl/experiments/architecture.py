@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import correlate1d, gaussian_filter
 
+from refimpl.data.sets import Part
 from refimpl.experiments import nets
-from refimpl.experiments.data import Part
 from refimpl.experiments.figures import canvas, picture, style
 from refimpl.experiments.run import Run, split_of
 from refimpl.experiments.training import Recipe, train

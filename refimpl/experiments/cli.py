@@ -8,8 +8,8 @@ import sys
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+from refimpl.data.sets import NAMES, present
 from refimpl.experiments.catalogue import EXPERIMENTS, Experiment
-from refimpl.experiments.data import NAMES, present
 from refimpl.experiments.run import Run
 from refimpl.experiments.sweep import workers
 from refimpl.numerics.files import check_writable

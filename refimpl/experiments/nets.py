@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from refimpl.experiments.data import Part
+from refimpl.data.sets import Part
 from refimpl.setting.initialization import fans
 from refimpl.setting.network import Network
 from refimpl.sparsity.initialization import sparsify

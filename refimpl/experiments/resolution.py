@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.experiments import glyphs, nets
-from refimpl.experiments.data import Part
+from refimpl.data import glyphs
+from refimpl.data.sets import Part
+from refimpl.experiments import nets
 from refimpl.experiments.figures import canvas, photograph, picture, style
 from refimpl.experiments.run import Run, split_of
 from refimpl.experiments.training import Recipe, train

@@ -11,8 +11,8 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from refimpl.data.sets import DataSet, Split, load, split
 from refimpl.experiments import figures, sweep
-from refimpl.experiments.data import DataSet, Split, load, split
 from refimpl.numerics.files import write_text
 
 if TYPE_CHECKING:

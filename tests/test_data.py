@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from refimpl.experiments import data, glyphs
-from refimpl.experiments.idx import MAX_BYTES, read_cifar10, read_idx
+from refimpl.data import glyphs
+from refimpl.data import sets as data
+from refimpl.data.idx import MAX_BYTES, read_cifar10, read_idx
 
 
 def idx(array, magic=b"\0\0\x08", shape=None):

@@ -14,8 +14,8 @@ from typing import NoReturn
 
 import numpy as np
 
-from refimpl.experiments import glyphs
-from refimpl.experiments.idx import check_labels, read_cifar10, read_idx
+from refimpl.data import glyphs
+from refimpl.data.idx import check_labels, read_cifar10, read_idx
 from refimpl.numerics import validate
 
 Array = np.ndarray
