@@ -156,6 +156,12 @@ def test_lasso_is_certified(seed):
     assert np.sum((A @ x - f) ** 2) > 1e-6  # biased, unlike (4.15)
 
 
+def test_lasso_of_one_number_is_its_shrinkage():
+    """argmin lam |x| + tau/2 (a x - f)^2 = shrink(a f, lam / tau) / a^2."""
+    assert lasso([[1.0]], [4.0], 1.0, 0.5) == pytest.approx([2.0], rel=1e-14)
+    assert lasso([[2.0]], [-4.0], 4.0) == pytest.approx([-1.0], rel=1e-14)
+
+
 # --- inverse scale space ------------------------------------------------------------------------
 
 

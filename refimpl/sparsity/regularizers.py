@@ -77,7 +77,7 @@ class Regularizer:
 def norm(v: Array) -> Any:
     """|v|_2, scaled by a power of two so that squares neither overflow nor underflow."""
     largest = np.max(np.abs(v), initial=0)
-    if not 0 < largest < inf:
+    if not largest < inf:
         return largest
     exponent = np.frexp(largest)[1]
     scaled = np.ldexp(v, -exponent)
