@@ -51,16 +51,13 @@ def adabreg_soft(v, m, s, g, b1, c1, b2, c2, rate, root, eps, delta, t, theta):
 def linbreg_groups(v, g, tau, delta, ends, t, theta):
     """v <- v - tau g; theta_g <- x_g max(1 - t_g / |x_g|, 0) with x = delta v, t_g = delta lam w_g (4.21)."""
     a = 0
-    done = 0
+    first = 0
     for j in range(ends.size):
-        b = ends[j]
-        if b > done:  # the next tile of v: this group, and what fits the cache with it
-            tile = slice(done, min(max(b, done + 2048), v.size))
+        if ends[j] - a >= 4096 or j == ends.size - 1:  # a tile of whole groups, small enough for the first cache
+            tile = slice(a, ends[j])
             _advance(v[tile], g[tile], tau, delta, theta[tile])
-            done = tile.stop
-        part = theta[a:b]
-        _scale_by(part, theta.dtype.type(_factor(part, t[j])), part)
-        a = b
+            _shrink(theta, a, ends[first : j + 1], t[first : j + 1], theta)
+            a, first = ends[j], j + 1
 
 
 @kernel
@@ -73,21 +70,38 @@ def _advance(v, g, tau, delta, x):
 
 
 @kernel
-def _scale_by(x, factor, out):
-    """out <- factor x."""
-    for i in range(x.size):
-        out[i] = x[i] * factor
+def shrink_groups(x, ends, t, out):
+    """x_g max(1 - t_g / |x_g|, 0) for the consecutive groups that end at ``ends`` (Ex 4.16)."""
+    _shrink(x, 0, ends, t, out)
 
 
 @kernel
-def shrink_groups(x, ends, t, out):
-    """x_g max(1 - t_g / |x_g|, 0) for the consecutive groups that end at ``ends`` (Ex 4.16)."""
-    a = 0
+def _shrink(x, a, ends, t, out):
+    """out_g = x_g max(1 - t_g / n, 0), n = |x_g|_2, for the groups of x from its place a on; 1 for 1 - t/n if n = inf.
+
+    n^2 is summed in float64. Where the difference cancels (n below 2 t, in float32 below 1.0002 t) and outside
+    1e+-200, `_careful` takes over.
+    """
+    cancels = 1.0005 if x.itemsize == 4 else 4.0
     for j in range(ends.size):
-        b = ends[j]
-        part = x[a:b]
-        _scale_by(part, x.dtype.type(_factor(part, t[j])), out[a:b])
-        a = b
+        start, a = a, ends[j]
+        part, target = x[start:a], out[start:a]
+        square = 0.0
+        if part.size > 32:
+            square = _sum(x, start, a)
+        else:
+            for i in range(part.size):
+                square += np.float64(part[i]) * np.float64(part[i])
+        limit = t[j] * t[j]
+        if square >= cancels * limit and 1e-200 < square < 1e200:
+            factor = 1.0 - t[j] / sqrt(square)
+        elif square <= 0.999 * limit and 1e-200 < limit < 1e200:
+            factor = 0.0
+        else:
+            factor = _careful(x, start, a, t[j], square)
+        scale = x.dtype.type(factor)
+        for i in range(part.size):
+            target[i] = part[i] * scale
 
 
 @kernel
@@ -96,7 +110,7 @@ def group_norms(x, ends, out):
     a = 0
     for j in range(ends.size):
         part = x[a : ends[j]]
-        scale = 1.0 if 1e-200 < _sum(part) < 1e200 else _scale(part)
+        scale = 1.0 if 1e-200 < _sum(part, 0, part.size) < 1e200 else _scale(part)
         if scale == 0.0 or scale == inf:
             out[j] = inf if scale == 0.0 else 0.0
         else:
@@ -106,34 +120,11 @@ def group_norms(x, ends, out):
 
 
 @kernel
-def _factor(x, t):
-    """max(1 - t/n, 0) with n = |x|_2; 1 where n = inf.
-
-    Near n = t the difference cancels, so there n^2 is summed to about 100 bits and the factor taken as
-    (n^2 - t^2) / (n (n + t)). Beyond 1e+-200 everything is scaled first.
-    """
-    square = _sum(x)
-    if square >= 4.0 * t * t and 1e-200 < square < 1e200:
-        return 1.0 - t / sqrt(square)
-    if square <= 0.999 * t * t and 1e-200 < t * t < 1e200:
-        return 0.0
-    scale = 1.0 if 1e-200 < square < 1e200 else _scale(x)
-    if scale == 0.0 or scale == inf:
-        return 1.0 if scale == 0.0 else 0.0
-    high, low = _exact_sum(x, scale)
-    t = t * scale
-    upper = 134217729.0 * t - (134217729.0 * t - t)
-    excess = (high - upper * upper) + (low - (t + upper) * (t - upper))
-    n = sqrt(high + low)
-    return 0.0 if excess <= 0.0 else excess / (n * (n + t))
-
-
-@kernel
-def _sum(x):
-    """sum of x_i^2 in float64: eight lanes, restarted every 512 entries to keep the error small."""
+def _sum(x, start, stop):
+    """sum of x_i^2 over start <= i < stop in float64: eight lanes, restarted every 512 entries for small errors."""
     total = 0.0
-    for start in range(0, x.size, 512):
-        part = x[start : start + 512]
+    for k in range(start, stop, 512):
+        part = x[k : min(k + 512, stop)]
         s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
         for i in range(0, part.size - 7, 8):
             s0 += np.float64(part[i]) * np.float64(part[i])
@@ -151,21 +142,46 @@ def _sum(x):
 
 
 @kernel
+def _careful(x, start, stop, t, square):
+    """max(1 - t/n, 0) as (n^2 - t^2) / (n (n + t)), n^2 to about 100 bits; beyond 1e+-200 all is scaled first."""
+    x = x[start:stop]
+    scale = 1.0 if 1e-200 < square < 1e200 else _scale(x)
+    if scale == 0.0 or scale == inf:
+        return 1.0 if scale == 0.0 else 0.0
+    high, low = _exact_sum(x, scale)
+    t = t * scale
+    upper = 134217729.0 * t - (134217729.0 * t - t)
+    excess = (high - upper * upper) + (low - (t + upper) * (t - upper))
+    n = sqrt(high + low)
+    return 0.0 if excess <= 0.0 else excess / (n * (n + t))
+
+
+@kernel
 def _exact_sum(x, scale):
-    """sum of (scale x_i)^2 as high + low, to about 100 bits.
+    """sum of (scale x_i)^2 as high + low, to about 100 bits, in eight lanes.
 
     y = h + l with h its upper 26 bits (Veltkamp), so y^2 = h^2 + (y + h) l and h^2 is exact;
     the rounding errors of the running sum of h^2 (Knuth) go to low.
     """
+    highs = np.zeros(8)
+    lows = np.zeros(8)
+    for start in range(0, x.size, 8):
+        part = x[start : start + 8]
+        for i in range(part.size):
+            y = np.float64(part[i]) * scale
+            h = 134217729.0 * y - (134217729.0 * y - y)
+            high = highs[i]
+            p = h * h
+            s = high + p
+            d = s - high
+            lows[i] += ((high - (s - d)) + (p - d)) + (y + h) * (y - h)
+            highs[i] = s
     high = 0.0
     low = 0.0
-    for i in range(x.size):
-        y = np.float64(x[i]) * scale
-        h = 134217729.0 * y - (134217729.0 * y - y)
-        p = h * h
-        s = high + p
+    for i in range(8):
+        s = high + highs[i]
         d = s - high
-        low += ((high - (s - d)) + (p - d)) + (y + h) * (y - h)
+        low += ((high - (s - d)) + (highs[i] - d)) + lows[i]
         high = s
     return high, low
 
