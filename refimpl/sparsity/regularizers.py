@@ -10,7 +10,7 @@ Conventions of every regularizer:
 """
 
 from dataclasses import dataclass
-from math import inf
+from math import inf, prod
 from typing import Any
 
 import numpy as np
@@ -86,7 +86,7 @@ def norm(v: Array) -> Any:
 
 def threshold(v: Array, *factors: Any) -> Any:
     """The product of the factors, rounded once to the dtype of v."""
-    return v.dtype.type(np.prod(np.array(factors, np.longdouble)))
+    return v.dtype.type(prod(map(np.longdouble, factors)))
 
 
 def soft(v: Array, t: Any) -> Array:
