@@ -1,11 +1,13 @@
 """Dense layers, flatten, the residual layer (4.2) and residual blocks (Section 4.1.1)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from refimpl.numerics import validate
+from refimpl.numerics import sparse, validate
+from refimpl.numerics.jit import compiled
+from refimpl.numerics.sparse import Compressed
 from refimpl.setting.initialization import he
 from refimpl.setting.layer import Array, Chain, Gradients, Layer, Need, Params, expect, prefixed, scoped
 
@@ -15,16 +17,21 @@ class Dense(Layer):
     """y = x W^T + b with W of shape (n_out, n_in), for x of shape (batch, n_in).
 
     Derivative: dy = dx W^T + x dW^T + db, hence dx = dy W, dW = dy^T x, db = sum over the batch of dy.
+
+    Where at most the share ``sparse`` of W is not 0 (default: never), the products with W skip its zeros: the
+    same numbers up to rounding, save that a zero no longer turns an infinite input into NaN. dW stays dense.
     """
 
     n_in: int
     n_out: int
     bias: bool = True
+    sparse: float = 0.0
 
     def __post_init__(self) -> None:
         validate.integer("n_in", self.n_in, low=1)
         validate.integer("n_out", self.n_out, low=1)
         validate.flag("bias", self.bias)
+        validate.within("sparse", self.sparse, 0, 1)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -36,18 +43,31 @@ class Dense(Layer):
         weight = he((self.n_out, self.n_in), rng=rng)
         return {"weight": weight} | ({"bias": np.zeros(self.n_out)} if self.bias else {})
 
-    def forward(self, params: Params, x: Array) -> tuple[Array, Array]:
+    def forward(self, params: Params, x: Array) -> tuple[Array, tuple[Array, Compressed | None]]:
         """x W^T + b."""
         expect(self, x, None, self.n_in)
-        y = x @ params["weight"].T
-        return (y + params["bias"] if self.bias else y), x
+        W = params["weight"]
+        rows = sparse.compress(W) if self._skips_zeros(W, x) else None
+        y = x @ W.T if rows is None else sparse.times(rows, x)
+        return (y + params["bias"] if self.bias else y), (x, rows)
 
-    def backward(self, params: Params, x: Array, dy: Array, need: Need = "both") -> Gradients:
+    def backward(self, params: Params, cache: tuple, dy: Array, need: Need = "both") -> Gradients:
         """dx = dy W, dW = dy^T x, db = sum_b dy."""
-        dx = dy @ params["weight"] if need != "parameters" else None
+        x, rows = cache
+        dx = None
+        if need != "parameters":
+            skip = rows is not None and compiled(rows.values, dy)
+            dx = sparse.times_transposed(rows, dy) if skip else dy @ params["weight"]
         if need == "input":
             return dx, None
         return dx, {"weight": dy.T @ x} | ({"bias": dy.sum(axis=0)} if self.bias else {})
+
+    def skipping_zeros(self, density: float) -> "Dense":
+        """This layer with ``sparse=density``."""
+        return replace(self, sparse=density)
+
+    def _skips_zeros(self, W: Array, x: Array) -> bool:
+        return self.sparse > 0 and compiled(W, x) and bool(np.count_nonzero(W) <= self.sparse * W.size)
 
 
 @dataclass(frozen=True)
@@ -137,6 +157,11 @@ class Residual(Layer):
     def evaluation(self, statistics: Mapping[str, Array]) -> "Residual":
         """Branch and shortcut with their statistics fixed."""
         parts = {name: chain.evaluation(scoped(statistics, name)) for name, chain in self._parts.items()}
+        return Residual(parts["branch"], self.w, self.learn, parts["shortcut"])
+
+    def skipping_zeros(self, density: float) -> "Residual":
+        """Branch and shortcut with sparse products."""
+        parts = {name: chain.skipping_zeros(density) for name, chain in self._parts.items()}
         return Residual(parts["branch"], self.w, self.learn, parts["shortcut"])
 
 

@@ -1,0 +1,40 @@
+"""Products with a sparse matrix stored by rows (CSR) for batches of row vectors: equal to dense ones up to rounding."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from refimpl.numerics.kernels import csr
+
+Array = np.ndarray
+
+
+class Compressed(NamedTuple):
+    """W (n, m): row i has the entries ``values[k]`` in ``columns[k]`` for starts[i] <= k < starts[i + 1]."""
+
+    starts: Array
+    columns: Array
+    values: Array
+    shape: tuple[int, int]
+
+
+def compress(W: Array) -> Compressed:
+    """The entries of W (n, m) other than 0; NaN is one."""
+    count = np.count_nonzero(W)
+    starts, columns, values = np.empty(len(W) + 1, np.int64), np.empty(count, np.int32), np.empty(count, W.dtype)
+    csr.compress(W, starts, columns, values)
+    return Compressed(starts, columns, values, W.shape)
+
+
+def times(W: Compressed, x: Array) -> Array:
+    """x W^T for x (batch, m)."""
+    y = np.empty((W.shape[0], len(x)), x.dtype)
+    csr.times(*W[:3], np.ascontiguousarray(x.T), y)
+    return np.ascontiguousarray(y.T)
+
+
+def times_transposed(W: Compressed, dy: Array) -> Array:
+    """dy W for dy (batch, n): the adjoint of `times`."""
+    dx = np.empty((W.shape[1], len(dy)), dy.dtype)
+    csr.times_transposed(*W[:3], np.ascontiguousarray(dy.T), dx)
+    return np.ascontiguousarray(dx.T)

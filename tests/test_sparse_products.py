@@ -1,0 +1,70 @@
+"""Products that skip zeros equal dense ones up to rounding, alone and inside networks."""
+
+import numpy as np
+import pytest
+
+from refimpl.numerics import sparse
+from refimpl.numerics.compare import eps_error
+from refimpl.setting import Dense, Network, ReLU, Residual, Tanh, mlp
+
+
+@pytest.fixture(params=[np.float32, np.float64], ids=["float32", "float64"])
+def dtype(request):
+    return request.param
+
+
+def dyadic(rng, shape, dtype):
+    return (rng.integers(-8, 9, shape) / 8).astype(dtype)
+
+
+@pytest.mark.parametrize("density", [0.0, 0.05, 0.5, 1.0])
+def test_products_of_dyadic_numbers_are_equal(density, dtype):
+    rng = np.random.default_rng(0)
+    W = dyadic(rng, (17, 29), dtype) * (rng.random((17, 29)) < density)
+    W = W.astype(dtype)
+    x, dy = dyadic(rng, (5, 29), dtype), dyadic(rng, (5, 17), dtype)
+    rows = sparse.compress(W)
+    assert len(rows.values) == np.count_nonzero(W)
+    y, dx = sparse.times(rows, x), sparse.times_transposed(rows, dy)
+    assert y.dtype == dx.dtype == dtype
+    assert np.array_equal(y, x @ W.T) and np.array_equal(dx, dy @ W)
+
+
+def test_nan_in_the_matrix_is_an_entry(dtype):
+    W = np.array([[0, np.nan], [0, 1]], dtype)
+    y = sparse.times(sparse.compress(W), np.ones((3, 2), dtype))
+    assert np.isnan(y[:, 0]).all() and (y[:, 1] == 1).all()
+
+
+def test_empty_batch(dtype):
+    rows = sparse.compress(np.eye(3, 4, dtype=dtype))
+    assert sparse.times(rows, np.empty((0, 4), dtype)).shape == (0, 3)
+    assert sparse.times_transposed(rows, np.empty((0, 3), dtype)).shape == (0, 4)
+
+
+def test_networks_that_skip_zeros(dtype):
+    """Nested, residual and biased layers; the gradient of W stays dense; off by default; a dense W stays dense."""
+    rng = np.random.default_rng(1)
+    f = Network([Dense(6, 8), Tanh(), Residual([Dense(8, 8), ReLU()]), mlp([8, 5, 4])])
+    g = f.skipping_zeros(0.4)
+    assert isinstance(g, Network) and g.shapes == f.shapes and f != g
+    assert f.layers[0].sparse == 0 and g.layers[3].layers[0].sparse == 0.4
+    theta = f.init(0, dtype)
+    x, dy = rng.normal(size=(7, 6)).astype(dtype), rng.normal(size=(7, 4)).astype(dtype)
+    for keep in (0.2, 1.0):
+        sparse_theta = (theta * (rng.random(theta.size) < keep)).astype(dtype)
+        (y, back), (z, sparse_back) = f.vjp(sparse_theta, x), g.vjp(sparse_theta, x)
+        assert eps_error(z, y, max(1, np.abs(y).max())) <= 16
+        for a, b in zip(sparse_back(dy), back(dy)):
+            assert a.dtype == dtype and eps_error(a, b) <= 32
+
+
+def test_other_dtypes_stay_dense():
+    f = Network([Dense(3, 2)]).skipping_zeros(1.0)
+    theta, x = np.zeros(f.size, np.longdouble), np.ones((2, 3), np.longdouble)
+    assert f(theta, x).dtype == np.longdouble
+
+
+def test_bad_share():
+    with pytest.raises(ValueError, match="sparse: expected a number in"):
+        Dense(2, 3).skipping_zeros(1.5)
