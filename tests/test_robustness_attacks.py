@@ -62,6 +62,11 @@ class TestLinearModels:
         gain = (result.x - self.x) @ self.w
         assert np.allclose(gain, 0.3 * np.linalg.norm(self.w, dual), rtol=1e-14)
 
+    def test_given_steps_have_their_length_along_the_gradient(self):
+        result = pgd(self.net, self.theta, self.x, self.labels, 9.0, 2, 3, 0.25, box=None)
+        expected = self.x + 0.75 * self.w / np.linalg.norm(self.w)
+        assert np.allclose(result.x, expected, rtol=1e-13, atol=1e-13)
+
     def test_sign_steps_on_the_sphere_lose_a_known_factor(self):
         result = fgsm(self.net, self.theta, self.x, self.labels, 0.3, 2, "sign", box=None)
         gain = (result.x - self.x) @ self.w
@@ -172,6 +177,19 @@ def test_2021_attack_is_weaker_and_ends_on_the_sphere_before_the_clip():
     assert np.allclose(free.norms, 0.2, rtol=1e-14)
 
 
+def test_2021_attack_starts_where_its_noise_is_and_follows_the_gradient_there():
+    x, labels = X[:8], LABELS[:8]
+    found = attack_2021(NET, THETA, x, labels, 0.2, 0.05, 1, rng=3)
+    delta = np.clip(x + np.random.default_rng(3).uniform(-0.2, 0.2, x.shape), 0, 1) - x
+    at = x + 0.2 * delta / np.linalg.norm(delta, axis=1, keepdims=True)
+    assert np.allclose(found.losses[0, 0], loss_at(at, labels), rtol=1e-13)
+    slopes = [loss_at(at + 1e-6 * e, labels) - loss_at(at - 1e-6 * e, labels) for e in np.eye(2)]
+    moved = np.clip(at + 0.05 * np.sign(np.stack(slopes, axis=1)), 0, 1) - x
+    end = np.clip(x + 0.2 * moved / np.linalg.norm(moved, axis=1, keepdims=True), 0, 1)
+    going = np.argmax(NET(THETA, at), axis=1) == labels
+    assert going.any() and np.allclose(found.x[going], end[going], rtol=0, atol=1e-13)
+
+
 def test_only_the_input_gradient_is_computed():
     class Watched(Network):
         def vjp(self, theta, x):
@@ -228,6 +246,9 @@ class TestTransforms:
         assert np.array_equal(addition(PIXELS, np.zeros((8, 8))), PIXELS)
         assert np.allclose(change_of_basis(PIXELS, np.zeros((8, 8))), PIXELS, rtol=0, atol=1e-14)
 
+    def test_addition_adds(self):
+        assert addition([1.0, 2.0], [0.5, -1.0]).tolist() == [1.5, 1.0]
+
     def test_translation_moves_rows_and_columns(self):
         x = np.arange(12.0).reshape(1, 3, 4)
         assert np.array_equal(translation(x, (1, 0))[0, 1:], x[0, :-1])
@@ -268,6 +289,8 @@ class TestTransforms:
         assert result.success.any()
         clipped = cosine_attack(IMAGES, PHI, PIXELS, OWN, 0.4, mask)
         assert np.all((clipped.x >= 0) & (clipped.x <= 1)) and np.all(clipped.norms <= 0.4 + 1e-14)
+        sizes = np.linalg.norm((clipped.x - PIXELS).reshape(12, -1), axis=1)
+        assert np.allclose(clipped.norms, sizes, rtol=1e-14)
         assert np.array_equal(clipped.success, np.argmax(IMAGES(PHI, clipped.x), axis=1) != OWN)
 
     def test_all_cosines_are_all_pixels(self):

@@ -32,6 +32,7 @@ from refimpl.robustness.norms import norm
 from refimpl.setting import (
     AdaptiveAveragePool2d,
     AveragePool2d,
+    BatchNorm2d,
     Conv2d,
     Dense,
     Flatten,
@@ -254,6 +255,29 @@ class TestExact:
         theta = np.array([1.0, 1.0, 0.0, 1e-17, 2.0, 1.0, 0.0])
         assert exact_lipschitz(net, theta) == 3
 
+    def test_knots_next_to_the_ends_are_merged_in_relation_to_their_size(self):
+        """relu(x - t) on [-1000, 1000] with t 5e-10 from an end: no interval of that length; at 5e-8 there is one."""
+        net = Network([Dense(1, 1), ReLU(), Dense(1, 1)])
+        for end in (-1000.0, 1000.0):
+            for apart, count in ((5e-10, 2), (5e-8, 3)):
+                found = pieces(net, np.array([1.0, -end * (1 - apart / 1000), 1.0, 0.0]), (-1000.0, 1000.0))
+                assert len(found.knots) == count
+
+    def test_integer_program_with_small_weights(self):
+        """Regions are measured in the inputs: the constant is proportional to the first layer."""
+        net, theta = net_with([2, 4, 1], 1)
+        small = theta.copy()
+        small[:12] *= 2.0**-15
+        large = milp_lipschitz(net, theta, (-1.0, 1.0))
+        assert milp_lipschitz(net, small, (-1.0, 1.0)) == pytest.approx(large * 2.0**-15, rel=1e-9)
+
+    def test_integer_program_with_neurons_that_never_change(self):
+        """Zero rows: a neuron that is always on, one that is always off, and one that is always at its kink."""
+        net = Network([Dense(2, 4), ReLU(), Dense(4, 1)])
+        theta = np.array([0, 0, 0, 0, 0, 0, 1, -2, 1.0, -1, 0, 0.5, 5, 7, 9, 3, 0])
+        for p, value in ((1, 6), (np.inf, 9)):
+            assert milp_lipschitz(net, theta, (-1.0, 1.0), p) == pytest.approx(value, rel=1e-9)
+
     @pytest.mark.parametrize("seed", range(4))
     def test_plane_regions_tile_the_box(self, seed):
         net, theta = net_with([2, 6, 5, 2], seed)
@@ -295,6 +319,11 @@ class TestExact:
             for q in NORMS:
                 sampled = (norm(v @ matrix.T, q) / norm(v, p)).max()
                 assert 0.9 * operator_norm(matrix, p, q) < sampled <= operator_norm(matrix, p, q) * (1 + 1e-12)
+
+    def test_row_and_column_from_euclidean_to_absolute(self):
+        """||(3, 4)||_{2->1} = 5 by Cauchy-Schwarz; as a column the entries add up to 7."""
+        assert operator_norm([[3.0, 4.0]], 2, 1) == 5
+        assert operator_norm([[3.0], [4.0]], 2, 1) == 7
 
     def test_sign_enumeration_stops_at_sixteen(self):
         assert operator_norm(np.ones((1, 16)), np.inf, 2) == 16
@@ -404,6 +433,27 @@ class TestProductBound:
         assert power_iteration(Dense(2, 2), params, (2,)).value == pytest.approx(3, rel=1e-14)
         assert power_iteration(Dense(2, 2), {k: 0 * v for k, v in params.items()}, (2,)).value == 0
 
+    def test_one_power_step_by_hand(self):
+        """||A v|| / ||v|| at v = A^T A v_0 for the drawn v_0."""
+        A = np.array([[3.0, 1.0], [0.0, 1.0], [2.0, -1.0]])
+        v = A.T @ A @ np.random.default_rng(5).normal(size=2)
+        found = power_iteration(Dense(2, 3, bias=False), {"weight": A}, (2,), 2, rng=5)
+        assert found.value == pytest.approx(np.linalg.norm(A @ v) / np.linalg.norm(v), rel=1e-14)
+
+    def test_blocks_hand_their_grid_on(self):
+        """A convolution after a residual block sees the grid of the block's output."""
+        weights = np.random.default_rng(0).normal(size=(2, 1, 1, 3, 3))
+        net = Network([Residual([Conv2d(1, 1, 3, bias=False)], w=0.5), Conv2d(1, 1, 3, bias=False)])
+        one, two = (convolution_norm(w, 2, "zero", (5, 4)) for w in weights)
+        assert product_bound(net, weights.ravel(), 2, (1, 5, 4)) == pytest.approx((0.5 + one) * two, rel=1e-12)
+
+    def test_batch_normalisation_needs_its_statistics(self):
+        layer = BatchNorm2d(2, mean=np.zeros(2), variance=np.array([4.0, 0.25]))
+        theta = np.array([6.0, -1.0, 0.0, 0.0])
+        assert product_bound(Network([layer]), theta) == pytest.approx(3, rel=1e-5)
+        with pytest.raises(ValueError, match=r"^network: expected"):
+            product_bound(Network([BatchNorm2d(2)]), theta)
+
     def test_kernels_wider_than_the_grid_wrap_around(self):
         weight = np.random.default_rng(0).normal(size=(1, 1, 5, 3))
         layer = Conv2d(1, 1, (5, 3), 1, "circular", bias=False)
@@ -471,6 +521,11 @@ class TestCertificates:
         radius = certified_radius(np.array([2.0]), Bound(exact_lipschitz(net, theta), "exact"))
         assert radius == pytest.approx(1, rel=1e-15)
 
+    def test_the_factor_is_attained_in_the_other_norms(self):
+        """(x, 0) has l_1 constant 1 and flips its label after 2; (x, -x) has l_inf constant 1, margin 4, and too."""
+        assert certified_radius([2.0], Bound(1.0, "exact"), 1) == 2
+        assert certified_radius([4.0], Bound(1.0, "exact"), np.inf) == 2
+
     def test_lower_estimates_are_refused(self):
         with pytest.raises(ValueError, match="lower estimate certifies nothing"):
             certified_radius(np.ones(2), Bound(1.0, "lower"))
@@ -508,6 +563,15 @@ class TestReport:
         assert b.exact.value == pytest.approx(a.exact.value / 8) and b.lip_over_margin == pytest.approx(
             a.lip_over_margin
         )
+
+    @pytest.mark.parametrize("sizes", [[5, 2, 1], [2, 20, 10, 1]])
+    def test_exactness_is_tried_on_small_networks_only(self, sizes):
+        net, theta = net_with(sizes, 0)
+        assert lipschitz_report(net, theta, np.random.default_rng(0).uniform(size=(6, sizes[0]))).exact is None
+
+    def test_one_sample_is_enough(self):
+        net, theta = net_with([2, 3, 1], 0)
+        assert lipschitz_report(net, theta, [[0.25, 0.5]]).exact is not None
 
     def test_networks_beyond_exactness(self):
         net = Network([Conv2d(1, 2, 3), Tanh(), Flatten(), Dense(32, 1)])

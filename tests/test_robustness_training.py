@@ -229,6 +229,17 @@ class TestSchedules:
         falling = self.run(AuthorsSchedule(0.9, 0.08, warmup=0, cooldown=0), [0.5] * 4)
         assert np.allclose(falling, [0, 0.1, 0.02, 0, 0], atol=1e-16)
 
+    def test_published_code_at_the_target(self):
+        """lam rises above the target only."""
+        schedule = AuthorsSchedule(0.75, 0.25, warmup=0, cooldown=0)
+        assert schedule.next(2, 0.5, 0.5, 0.75) == 0.25
+        assert schedule.next(2, 0.5, 0.5, 0.7500001) == 0.75
+
+    def test_the_loop_counts_epochs_for_it(self):
+        options = {"epochs": 4, "lam": 0.5, "eta": 1e-9, "schedule": AuthorsSchedule(0.5, 0.0, warmup=1)}
+        history = train(NET, THETA, X, Y, **options).history
+        assert [record.lam for record in history] == [0, 0, 0.5, 0.5]
+
     def test_the_accuracy_it_looks_at(self):
         wrong = (X, (np.argmax(NET(THETA, X), axis=1) + 1) % 3)
         options = {"epochs": 1, "lam": 0.5, "eta": 1e-9, "validation": wrong}
