@@ -111,6 +111,8 @@ def main() -> int:
             results.append(run(row, rounds, 0.5 if args.quick else 2.0))
             print(_line(results[-1], limits), flush=True)
     _write(args, limits, results)
+    if not args.only:
+        print("\n".join(bench_rows.startup()))
     wrong = [r["name"] for r in results if not r["error"] <= r["tolerance"]]
     if wrong:
         print("results disagree: " + ", ".join(wrong), file=sys.stderr)

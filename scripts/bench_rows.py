@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 import torch
 from bench import Row, median
@@ -36,13 +41,18 @@ def limits() -> dict[str, float]:
     b = np.empty_like(a)
     found = {"copy B/s": 2 * a.nbytes / _fastest(lambda: np.copyto(b, a))}
     for dtype in DTYPES:
-        w = np.ones((1, 1, 192, 2 * microkernel.lanes_of(dtype)), dtype)
-        tiles, x = microkernel.panels(w), np.ones((1, 192, 1, 1400), dtype)
-        y, rows, cols = np.empty((1, w.shape[-1], 1, 1400), dtype), np.arange(1), np.arange(1400)
-        zero = np.zeros(w.shape[-1], dtype)
-        seconds = _fastest(lambda: microkernel.forward(x, tiles, zero, rows, cols, 1, 1, y))  # noqa: B023
-        found[f"fma {np.dtype(dtype).name} flop/s"] = 2 * y.size * 192 / seconds
+        width = 2 * microkernel.lanes_of(dtype)
+        x, w, y = (np.ones(shape, dtype) for shape in ((28, 192), (192, width), (28, width)))
+        seconds = _fastest(lambda: _products(1000, y, x, w, width))  # noqa: B023
+        found[f"fma {np.dtype(dtype).name} flop/s"] = 1000 * 2 * y.size * 192 / seconds
     return found
+
+
+@numba.njit
+def _products(count: int, y: np.ndarray, x: np.ndarray, w: np.ndarray, width: int) -> None:
+    """The register tile on operands in the first cache, many times."""
+    for _ in range(count):
+        microkernel._panel(y, 0, width, x, 0, 0, 192, 1, w, 0, 0, width, 1, 192, 28, True)
 
 
 def _fastest(f: Callable[[], Any]) -> float:
@@ -66,6 +76,7 @@ def rows(quick: bool) -> Iterator[Row]:
             yield from conv(c_in, c_out, k, 20 if quick else 100, dtype)
     for dtype in DTYPES:
         yield from training(dtype)
+    yield from sparse_products(quick)
     yield from pointwise(quick)
     for dtype in DTYPES:
         for modes, n in ((5, 28), (9, 64), (16, 64), (28, 64)) if quick else ((5, 28), (9, 64), (16, 128), (28, 128)):
@@ -244,6 +255,34 @@ def _whole_step(name: str, net: Network, peer: Any, x: np.ndarray, y: np.ndarray
     return Row(label(name, dtype), ours, theirs, goal, compare=check)
 
 
+def sparse_products(quick: bool) -> Iterator[Row]:
+    """Forward and input gradient of a layer 784 -> 200 that skips the zeros of W, batch 128, against torch dense."""
+    rng = np.random.default_rng(0)
+    layer = Dense(784, 200, bias=False, sparse=1.0)
+    x, dy = rng.standard_normal((128, 784), np.float32), rng.standard_normal((128, 200), np.float32)
+    tx, tdy = torch.from_numpy(x), torch.from_numpy(dy)
+    for density, goal in ((0.01, 20), (0.05, 8), (0.1, 5), (0.2, 3), (0.5, 1))[:: 2 if quick else 1]:
+        W = rng.standard_normal((200, 784), np.float32) * (rng.random((200, 784)) < density)
+        tW, params = torch.from_numpy(W), {"weight": W}
+
+        def ours(params: Any = params) -> Any:
+            y, cache = layer.forward(params, x)
+            return y, layer.backward(params, cache, dy, need="input")[0]
+
+        def theirs(tW: torch.Tensor = tW) -> Any:
+            return tx @ tW.T, tdy @ tW
+
+        yield Row(
+            label(f"W x, W^T dy, 784 x 200, density {density}", np.float32),
+            ours,
+            theirs,
+            goal,
+            numpy=lambda W=W: (x @ W.T, dy @ W),
+            compare=lambda o=ours, t=theirs: max(eps_error(a, b.numpy()) for a, b in zip(o(), t())),
+            flops=4 * 128 * np.count_nonzero(W),
+        )
+
+
 def pointwise(quick: bool) -> Iterator[Row]:
     """Softmax cross-entropy, ReLU and GELU, forward and backward, in float32."""
     rng, loss = np.random.default_rng(0), CrossEntropy()
@@ -343,6 +382,24 @@ def rof(quick: bool) -> Iterator[Row]:
             None,
             moved=9.0 * 8 * n * n * count,
         )
+
+
+def startup() -> Iterator[str]:
+    """Seconds of a fresh process: imports, and a first training step with an empty and with a warm kernel cache."""
+    step = "from refimpl.sparsity import L1, LinBreg; o = LinBreg(L1(1), 1); o.step(o.init([1.0, 2.0]), [1.0, 2.0])"
+    with tempfile.TemporaryDirectory() as cache:
+        for name, code, jit in (
+            ("a Python process", "", "1"),
+            ("import refimpl", "import refimpl", "1"),
+            ("import refimpl.sparsity", "import refimpl.sparsity", "1"),
+            ("first LinBreg step, empty cache", step, "1"),
+            ("first LinBreg step, warm cache", step, "1"),
+            ("first LinBreg step, REFIMPL_JIT=0", step, "0"),
+        ):
+            environment = os.environ | {"NUMBA_CACHE_DIR": cache, "REFIMPL_JIT": jit}
+            begin = time.perf_counter()
+            subprocess.run([sys.executable, "-c", code], env=environment, check=True)
+            yield f"{name:52} {time.perf_counter() - begin:7.2f} s"
 
 
 def plot(path: Path, limits: dict[str, float], results: list[dict[str, Any]]) -> None:
