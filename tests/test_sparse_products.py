@@ -24,7 +24,11 @@ def test_products_of_dyadic_numbers_are_equal(density, dtype):
     W = W.astype(dtype)
     x, dy = dyadic(rng, (5, 29), dtype), dyadic(rng, (5, 17), dtype)
     rows = sparse.compress(W)
-    assert len(rows.values) == np.count_nonzero(W)
+    count = np.count_nonzero(W)
+    assert len(rows.values) == count
+    assert sparse.compress(W, count / W.size) is not None and (
+        not count or sparse.compress(W, 0.9 * count / W.size) is None
+    )
     y, dx = sparse.times(rows, x), sparse.times_transposed(rows, dy)
     assert y.dtype == dx.dtype == dtype
     assert np.array_equal(y, x @ W.T) and np.array_equal(dx, dy @ W)

@@ -47,7 +47,7 @@ class Dense(Layer):
         """x W^T + b."""
         expect(self, x, None, self.n_in)
         W = params["weight"]
-        rows = sparse.compress(W) if self._skips_zeros(W, x) else None
+        rows = sparse.compress(W, self.sparse) if self.sparse and compiled(W, x) else None
         y = x @ W.T if rows is None else sparse.times(rows, x)
         return (y + params["bias"] if self.bias else y), (x, rows)
 
@@ -56,8 +56,8 @@ class Dense(Layer):
         x, rows = cache
         dx = None
         if need != "parameters":
-            skip = rows is not None and compiled(rows.values, dy)
-            dx = sparse.times_transposed(rows, dy) if skip else dy @ params["weight"]
+            dense = rows is None or not compiled(rows.values, dy)
+            dx = dy @ params["weight"] if dense else sparse.times_transposed(rows, dy)
         if need == "input":
             return dx, None
         return dx, {"weight": dy.T @ x} | ({"bias": dy.sum(axis=0)} if self.bias else {})
@@ -65,9 +65,6 @@ class Dense(Layer):
     def skipping_zeros(self, density: float) -> "Dense":
         """This layer with ``sparse=density``."""
         return replace(self, sparse=density)
-
-    def _skips_zeros(self, W: Array, x: Array) -> bool:
-        return self.sparse > 0 and compiled(W, x) and bool(np.count_nonzero(W) <= self.sparse * W.size)
 
 
 @dataclass(frozen=True)
