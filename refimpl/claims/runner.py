@@ -9,9 +9,11 @@ from __future__ import annotations
 import importlib
 import multiprocessing
 import signal
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from math import isfinite
 from typing import Any
@@ -56,9 +58,10 @@ def _by_key() -> dict[str, Claim]:
 
 
 def _in_processes(claims: Sequence[Claim], plan: Plan, jobs: int) -> Iterator[Record]:
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _ignore_interrupt)
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"))
     try:
-        futures = [pool.submit(verify_key, claim.key, plan) for claim in claims]
+        with _interrupts_ignored():
+            futures = [pool.submit(verify_key, claim.key, plan) for claim in claims]
         for future in as_completed(futures):
             yield future.result()
         pool.shutdown()
@@ -71,9 +74,17 @@ def _in_processes(claims: Sequence[Claim], plan: Plan, jobs: int) -> Iterator[Re
         raise
 
 
-def _ignore_interrupt() -> None:
-    """Leave Ctrl-C to the parent, which ends its workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Workers started meanwhile ignore Ctrl-C for good and leave it to their parent, which ends them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _on_cluster(claims: Sequence[Claim], plan: Plan, address: str) -> Iterator[Record]:
