@@ -1,4 +1,4 @@
-"""The claims of Section 4.1 come out as expected, and breaking the code breaks them."""
+"""Breaking the code of Section 4.1 breaks its claims."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,18 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from refimpl.claims import Claim, setting, setting_descent, setting_layers
+from refimpl.claims import setting, setting_descent, setting_layers
 from refimpl.claims.claim import REGISTRY
 from refimpl.setting import Conv2d, CrossEntropy, Dense, Residual, SquaredError, losses, risk
 
 ROOMS = {room.__name__ for room in (setting, setting_layers, setting_descent)}
 CLAIMS = {c.name: c for c in REGISTRY if c.body.__module__ in ROOMS}
-
-
-@pytest.mark.parametrize("claim", CLAIMS.values(), ids=lambda c: c.key)
-def test_verdict(claim: Claim) -> None:
-    result = claim.verify(examples=20, seed=1)
-    assert result.as_expected, (result.verdict, result.outcome.error, [(n, o.verdict) for n, o in result.controls])
 
 
 def scaled(method: Callable, position: int | str | None, factor: float = 2.0) -> Callable:
