@@ -184,6 +184,7 @@ def test_nan_stays():
         (lambda: fourier.pad_spectrum(np.zeros(3), 0), "size"),
         (lambda: fourier.pad_spectrum(np.zeros(3), ()), "size"),
         (lambda: fourier.pad_spectrum(np.zeros(3), 2.5), "size"),
+        (lambda: fourier.sizes("size", (2**24, 2**24)), "size"),
         (lambda: fourier.pad_spectrum(np.zeros(3), 4, "drop"), "nyquist"),
         (lambda: fourier.full_spectrum(np.zeros(3), 7), "half"),
         (lambda: fourier.spectral_indices(0), "n"),

@@ -50,6 +50,12 @@ def test_both_routes_of_the_adjoint(n, l):
         assert compare.eps_error(interpolation._by_fft(g, -1, n, True), by_matrix, 4 * max(1, l / n)) <= 32
 
 
+@pytest.mark.parametrize("method", ["trigonometric", "bilinear", "cubic", "nearest"])
+@pytest.mark.parametrize("n", [1, 4, 5])
+def test_the_matrix_from_a_grid_to_itself_is_the_identity(n, method):
+    assert np.array_equal(interpolation.interpolation_matrix(n, n, method), np.eye(n))
+
+
 def test_large_sizes_go_by_fft_and_agree():
     n, l = interpolation.FFT_FROM - 3, interpolation.FFT_FROM + 4
     v = dyadic((2, n))

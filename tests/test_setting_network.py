@@ -224,6 +224,21 @@ def test_risk_and_its_gradient() -> None:
     )
 
 
+def test_row_numbers_count_from_either_end() -> None:
+    f, x = mlp([1, 2, 1]), np.arange(3.0)[:, None]
+    gradient, theta = batch_gradient(f, SquaredError(), x, x), f.init(0)
+    np.testing.assert_array_equal(gradient(theta, [-3]), gradient(theta, [0]))
+    for batch in ([3], [-4], [-4, 0], [0, 3]):
+        with pytest.raises(ValueError, match="batch: expected a sequence of row numbers below 3"):
+            gradient(theta, batch)
+
+
+def test_probabilities_of_many_outcomes_sum_to_one_up_to_rounding() -> None:
+    many = [(1e-5, (0,))] * 100_000
+    assert abs(sum(p for p, _ in many) - 1) > 1e-12
+    assert GradientEstimator(lambda theta, batch: theta, many)(np.ones(1), 0) == 1
+
+
 def test_minibatches_partition_the_samples() -> None:
     batches = minibatches(10, 4, rng=0)
     assert [len(b) for b in batches] == [4, 4, 2]

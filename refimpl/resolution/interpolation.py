@@ -93,13 +93,16 @@ def _by_fft(v: Array, axis: int, l: int, adjoint: bool) -> Array:
 @lru_cache(maxsize=256)
 def interpolation_matrix(n: int, l: int, method: str = "trigonometric", antialias: bool = False) -> Array:
     """The real (l, n) matrix of interpolation from n to l nodes on one axis, float64, read-only."""
-    matrix = _trigonometric_matrix(n, l) if method == "trigonometric" else _pixel_matrix(n, l, method, antialias)
+    if n == l:
+        matrix = np.eye(n)
+    else:
+        matrix = _trigonometric_matrix(n, l) if method == "trigonometric" else _pixel_matrix(n, l, method, antialias)
     matrix.setflags(write=False)
     return matrix
 
 
 def _trigonometric_matrix(n: int, l: int) -> Array:
-    """(1/n) (1 + 2 sum_{0 < k < m/2} cos(2 pi k (j/l - i/n)) + the Nyquist term), m = min(n, l).
+    """(1/n) (1 + 2 sum_{0 < k < m/2} cos(2 pi k (j/l - i/n)) + the Nyquist term), m = min(n, l), for n != l.
 
     Nyquist, m even: up, cos(pi n x) at both nodes, (-1)^i cos(pi n j/l); down, 2 (-1)^j cos(pi l i/n).
     """
