@@ -23,6 +23,13 @@ def dtype(request):
     return request.param
 
 
+@pytest.fixture(params=[False, True], ids=["", "as routed"])
+def routed(request, monkeypatch):
+    """Once with the tile for any number of channels, once as the router chooses."""
+    if not request.param:
+        monkeypatch.setattr(convolution, "_narrow", lambda channels, dtype: False)
+
+
 def drawn(case, dtype):
     """Dyadic numbers: every product and sum below is exact in both precisions, so results must be equal."""
     batch, c_in, c_out, size, kernel, stride, pads, mode = case
@@ -42,7 +49,7 @@ class TestAgainstThePlainRoute:
         assert y.dtype == dtype
         assert np.array_equal(y, plain.forward(x, w, *how))
 
-    def test_input_gradient(self, case, dtype):
+    def test_input_gradient(self, case, dtype, routed):
         x, w, dy, *how = drawn(case, dtype)
         assert np.array_equal(
             convolution.input_gradient(dy, w, x.shape[2:], *how), plain.input_gradient(dy, w, x.shape[2:], *how)
@@ -64,7 +71,7 @@ def test_rounding_is_that_of_one_sum(dtype):
     assert eps_error(convolution.forward(x, w, *how), exact.astype(np.float64), scale) <= 16
 
 
-def test_results_do_not_depend_on_the_threads(dtype, monkeypatch):
+def test_results_do_not_depend_on_the_threads(dtype, monkeypatch, routed):
     x, w, dy, *how = drawn((11, 3, 20, (9, 9), (3, 3), (1, 1), (1, 1, 1, 1), "zero"), dtype)
     x, dy = x * dtype(1 / 3), dy * dtype(1 / 7)
     results = []
@@ -89,7 +96,7 @@ def test_nan_and_infinity_propagate(dtype):
     assert np.isfinite(y[0]).all()
 
 
-def test_strided_and_read_only_inputs(dtype):
+def test_strided_and_read_only_inputs(dtype, routed):
     x, w, dy, *how = drawn(CASES[0], dtype)
     turned = np.asfortranarray(x)
     turned.setflags(write=False)
