@@ -1,7 +1,8 @@
 """Two-dimensional cross-correlation and its two adjoints by the fastest exact route.
 
 float32 and float64 go through the register-tiled kernels of `kernels.microkernel`, the batch shared among
-threads; everything else (longdouble, ``REFIMPL_JIT=0``, input gradients of few channels) through the plain definition in `kernels.convolution`.
+threads; everything else (longdouble, ``REFIMPL_JIT=0``, input gradients of few channels) through the plain
+definition in `kernels.convolution`.
 Both have the same meaning and the same arguments; results differ by rounding only.
 """
 

@@ -5,7 +5,7 @@ from refimpl.numerics.jit import kernel
 
 @kernel
 def compress(W, starts, columns, values):
-    """The nonzero entries of W (n, m), row after row; row i lies at starts[i] ... starts[i + 1] - 1. NaN is not zero."""
+    """The nonzero entries of W (n, m), row after row; row i lies at starts[i] ... starts[i + 1] - 1. NaN is no zero."""
     n, m = W.shape
     k = 0
     for i in range(n):

@@ -35,8 +35,9 @@ def max_forward(x: Array, size: Pair, stride: Pair, padding: Pair, y: Array, whe
                 for r in range(top, bottom):
                     for c in range(left, right):
                         value = x[n, r, c]
-                        if value > best or (value != value and best == best):
-                            best, index = value, r * x.shape[2] + c
+                        wins = (value > best) | ((value != value) & (best == best))  # no branch to guess
+                        best = value if wins else best
+                        index = r * x.shape[2] + c if wins else index
                 y[n, i, j], where[n, i, j] = best, index
 
 
