@@ -1,0 +1,106 @@
+"""The README does what it says: its Python runs, its commands print what it shows; every public name is documented."""
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from refimpl import claims, crosscheck, resolution, robustness, setting, sparsity
+from refimpl.claims import claim as claim_module
+
+README = Path(__file__).parents[1] / "README.md"
+BLOCKS = re.findall(r"^```(\w+)[ ]?(\w*)\n(.*?)^```$", README.read_text(encoding="utf-8"), re.S | re.M)
+PACKAGES = (setting, robustness, sparsity, resolution, claims, crosscheck)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with the files that the README tells its readers to save."""
+    made = tmp_path_factory.mktemp("readme")
+    for _, _, text in BLOCKS:
+        if text.startswith("# file: "):
+            (made / text.split()[2]).write_text(text)
+    return made
+
+
+def test_the_python_of_the_readme_runs():
+    known = list(claim_module.REGISTRY)
+    names = {"__name__": "readme"}
+    try:
+        for language, _, text in BLOCKS:
+            if language == "python" and not text.startswith("# file: "):
+                exec(compile(text, str(README), "exec", dont_inherit=True), names)
+    finally:
+        claim_module.REGISTRY[:] = known
+
+
+@pytest.mark.parametrize(("needs", "text"), [block[1:] for block in BLOCKS if block[0] == "console"])
+def test_commands_print_what_the_readme_shows(needs, text, folder):
+    if needs:
+        pytest.importorskip(needs)
+    command, _, shown = text.partition("\n")
+    assert command.startswith("$ refimpl ")
+    environment = os.environ | {"COLUMNS": "200", "REFIMPL_CACHE": str(folder / "cache")}
+    line = "exec " + command.replace("$ refimpl", f"'{sys.executable}' -m refimpl", 1)
+    done = subprocess.run(line, shell=True, cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode in (0, 1), done.stderr
+    pattern = ".*".join(map(re.escape, re.split(r"\n?\.\.\.\n?| \.\.\. | \.\.\.", shown.strip())))
+    assert re.search(pattern, done.stdout, re.S), done.stdout
+
+
+def test_recipes_are_short():
+    recipes = README.read_text(encoding="utf-8").split("## How to add")[1].split("\n## ")[0]
+    blocks = re.findall(r"^```python\n(.*?)^```$", recipes, re.S | re.M)
+    assert len(blocks) == 4
+    assert all(len(block.splitlines()) < 30 for block in blocks)
+
+
+def test_the_two_commands_follow_their_markers():
+    text = README.read_text(encoding="utf-8")
+    assert re.search(r"<!-- main -->\n```sh\npython3 -m venv .*refimpl verify\n```", text)
+    assert re.search(r"<!-- tests -->\n```sh\npython3 -m venv .*pytest\n```", text)
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda p: p.__name__)
+def test_every_public_name_is_documented(package):
+    assert package.__doc__
+    for name in package.__all__:
+        value = getattr(package, name)
+        assert inspect.getdoc(value), f"{package.__name__}.{name} has no docstring"
+        members = vars(value).items() if inspect.isclass(value) else ()
+        for method, function in members:
+            if not method.startswith("_") and inspect.isfunction(function):
+                assert inspect.getdoc(getattr(value, method)), f"{package.__name__}.{name}.{method} has no docstring"
+
+
+@pytest.mark.parametrize("package", (setting, robustness, sparsity, resolution), ids=lambda p: p.__name__)
+def test_most_docstrings_hold_a_formula_and_sections_list_their_symbols(package):
+    assert "theta" in package.__doc__ and "====" in package.__doc__
+    docs = [inspect.getdoc(getattr(package, name)) for name in package.__all__]
+    with_formula = [doc for doc in docs if re.search(r"\(4\.\d+\)|Ex(ample)? 4|Section 4|[=<>|^]|\d", doc)]
+    assert 4 * len(with_formula) >= 3 * len(docs)
+
+
+SNIPPET = """
+import numpy as np
+from refimpl.setting import Dense, Network
+from refimpl.sparsity import L1, LinBreg
+
+f = Network([Dense(2, 1)])
+theta: np.ndarray = f.init(rng=0)
+optimizer = LinBreg(L1(0.1), step=0.1)
+state = optimizer.init(theta)
+after: np.ndarray = optimizer.step(state, theta).theta
+"""
+
+
+def test_types_reach_the_user(tmp_path):
+    pytest.importorskip("mypy")
+    (tmp_path / "user.py").write_text(SNIPPET)
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "user.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert "error" not in "".join(line for line in done.stdout.splitlines() if line.startswith("user.py")), done.stdout
