@@ -139,7 +139,7 @@ class Chain(Layer):
     def skipping_zeros(self, density: float) -> Self:
         """The same layers, dense ones with sparse products where at most this share of W is not 0 (see `Dense`).
 
-        Worth it below about a tenth; theta and its order stay the same.
+        Worth it for a share of a few hundredths; theta and its order stay the same.
         """
         return type(self)([layer.skipping_zeros(density) for layer in self.layers])
 
