@@ -176,6 +176,7 @@ class Bench:
 
     def __init__(self, home: Path):
         self.home = home
+        self.recorded: dict[str, Record] = {"tests": {}, "imports": {}}
         for name in ("refimpl", "tests", "pyproject.toml", "README.md", "scripts"):
             source, target = ROOT / name, home / name
             if source.is_dir():
@@ -219,14 +220,18 @@ class Bench:
             sys.stderr.flush()
             os._exit(code)
 
-    @functools.cache  # noqa: B019 (a bench lives as long as its process)
-    def tests(self, files: tuple[str, ...]) -> Record:
+    def tests(self, files: list[str]) -> Record:
         """What the tests of these files call; without a mutant they must pass, or nothing is learnt."""
-        target = self.home / "tests.json"
-        if not self.run(lambda: _record_tests(list(files), target), 1800):
+        new, target = [f for f in files if f not in self.recorded["imports"]], self.home / "tests.json"
+        if new and not self.run(lambda: _record_tests(new, target), 1800):
             print((self.home / "output").read_text()[-3000:], file=sys.stderr)
-            raise RuntimeError(f"the tests fail without any mutant: {' '.join(files)}")
-        return json.loads(target.read_text())
+            raise RuntimeError(f"the tests fail without any mutant: {' '.join(new)}")
+        for name, found in json.loads(target.read_text()).items() if new else ():
+            self.recorded[name] |= found
+        return {
+            name: {node: v for node, v in found.items() if node.partition("::")[0] in files}
+            for name, found in self.recorded.items()
+        }
 
     @functools.cache  # noqa: B019
     def claims(self, room: str) -> Record:
@@ -240,7 +245,7 @@ class Bench:
 
     def judge(self, mutant: Mutant, with_claims: bool) -> str:
         """Who catches a mutant: "tests", "claims", or "survived"."""
-        nodes, files, seconds = select(mutant, self.tests(tuple(tests_of(mutant.file))))
+        nodes, files, seconds = select(mutant, self.tests(tests_of(mutant.file)))
         claims = self.claims(room_of(mutant.file)) if with_claims else {}
         path = self.home / mutant.file
         stat, original = path.stat(), path.read_bytes()

@@ -29,6 +29,7 @@ from refimpl.setting import (
     residual_block,
     softmax,
 )
+from refimpl.setting.activations import normal_cdf
 from refimpl.setting.normalization import running_statistics
 
 
@@ -270,6 +271,21 @@ def test_bad_inputs_name_the_layer(layer: Layer, shape: tuple[int, ...], message
     network = Network([layer])
     with pytest.raises(ValueError, match=message):
         network(network.init(0), np.zeros(shape))
+
+
+def test_smallest_inputs() -> None:
+    """Two values a channel can be normalised, and an image as large as the kernel has one valid window."""
+    two = np.array([1.0, 3.0]).reshape(2, 1, 1, 1)
+    y, _ = BatchNorm2d(1).forward({"weight": np.ones(1), "bias": np.zeros(1)}, two)
+    np.testing.assert_allclose(y.ravel(), [-1, 1], rtol=1e-5)
+    y, _ = Conv2d(1, 1, 3, padding="valid", bias=False).forward(
+        {"weight": np.ones((1, 1, 3, 3))}, np.ones((1, 1, 3, 3))
+    )
+    np.testing.assert_array_equal(y, [[[[9]]]])
+
+
+def test_normal_cdf_is_zero_or_one_far_out_in_longdouble() -> None:
+    np.testing.assert_array_equal(normal_cdf(np.array([-10.5, 10.5], np.longdouble)), [0, 1])
 
 
 def test_residual_layer_is_the_formula() -> None:

@@ -101,6 +101,7 @@ BAD = [
     (CrossEntropy(), Z, np.ones((2, 2)) / 2, r"labels: expected shape \(2, 3\)"),
     (CrossEntropy(), Z, np.ones((2, 3)), "labels: expected distributions"),
     (CrossEntropy(), Z, [[2.0, -1, 0]] * 2, "labels: expected distributions"),
+    (CrossEntropy(), Z, [[0.5, 0.501, 0]] * 2, "labels: expected distributions"),
     (CrossEntropy(), np.zeros((0, 3)), np.zeros(0, int), "logits: expected at least one entry"),
     (SquaredError(), Z, Z.T, r"target: expected the shape \(2, 3\) of y"),
     (SquaredError(), np.zeros((0, 3)), np.zeros((0, 3)), "y: expected at least one entry"),
