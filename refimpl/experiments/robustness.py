@@ -40,10 +40,10 @@ LAMBDAS = (0.0, 1e-3, 1e-2, 1e-1, 1.0)
 EPS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0)
 METHODS: dict[str, Settings] = {
     "none": {"penalty": "none", "lam": 0.0},
-    "weights 0.003": {"penalty": "weights", "lam": 0.003},
+    "weights 0.01": {"penalty": "weights", "lam": 0.01},
     "product 0.1": {"penalty": "product", "lam": 0.1},
     "CLIP 0.1": {"penalty": "clip", "lam": 0.1},
-    "CLIP 0.3": {"penalty": "clip", "lam": 0.3},
+    "CLIP 0.15": {"penalty": "clip", "lam": 0.15},
     "adversarial 1": {"penalty": "adversarial", "lam": 0.0},
 }
 SHOWN = 5
@@ -231,7 +231,7 @@ def clip_robustness(run: Run) -> None:
         axes[0].set_ylabel("accuracy")
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(METHODS))
         run.figure(figure, "clip-robustness", ROBUSTNESS)
-    _gallery(run, {m: runs[m][0]["examples"] for m in ("none", "CLIP 0.1")})
+    _gallery(run, {m: runs[m][0]["examples"] for m in ("none", "CLIP 0.15")})
     keys = ("test", "noise", "attack of 2021, eps 2", "Lip lower", "Lip upper")
     columns = ("method", "seed", *keys, *(f"PGD {e:g}" for e in EPS[1:]), *(f"certified {e:g}" for e in EPS[1:]))
     rows = [
@@ -244,15 +244,17 @@ def clip_robustness(run: Run) -> None:
 
 
 def _gallery(run: Run, examples: dict[str, list[dict[str, Any]]]) -> None:
-    with canvas(2 * len(examples), SHOWN, height=2 * len(examples)) as (figure, axes):
+    with canvas(3 * len(examples), SHOWN, height=3.2 * len(examples)) as (figure, axes):
         for k, (method, several) in enumerate(examples.items()):
             for i, one in enumerate(several):
                 clean, moved = (np.array(one[key]).reshape(28, 28) for key in ("clean", "moved"))
                 bound = float(np.abs(moved - clean).max()) or 1.0
-                picture(axes[2 * k, i], moved - clean, "", -bound, bound, "RdBu_r")
-                picture(axes[2 * k + 1, i], moved, "{1} → {2}".format(*one["labels"]), 0, 1)
-            axes[2 * k, 0].set_title(" ")
-            axes[2 * k, 0].set_title(method, loc="left").set_in_layout(False)
+                before, after = (f"{n} ({c:.0%})" for n, c in zip(one["labels"][1:], one["confidence"]))
+                picture(axes[3 * k, i], clean, before, 0, 1)
+                picture(axes[3 * k + 1, i], moved - clean, "", -bound, bound, "RdBu_r")
+                picture(axes[3 * k + 2, i], moved, after, 0, 1)
+            for row, what in enumerate((method, "perturbation", "attacked")):
+                axes[3 * k + row, 0].set_ylabel(what)
         run.figure(figure, "clip-gallery", GALLERY)
 
 
@@ -264,6 +266,6 @@ ROBUSTNESS = """784-64-64-10, l2 attacks by projected gradient ascent with exact
     accuracy CLIP withstands more than weight or product penalties, and about as much as adversarial training. Right:
     accuracy that the product bound certifies; only the network trained against this bound gets much. Bands: lowest to
     highest seed."""
-GALLERY = """Perturbations of l2 norm at most 1.5 (red and blue, each scaled to its own largest entry) and the
-    attacked images, with the network's label before and after the attack. First two rows: plain training; last two:
-    CLIP."""
+GALLERY = """For plain training and for CLIP: clean images, perturbations of l2 norm at most 1.5 (red and blue, each
+    scaled to its own largest entry), and the attacked images. Above an image stand the network's label and its
+    confidence."""
