@@ -272,7 +272,7 @@ def select(mutant: Mutant, seen: Record) -> tuple[list[str], list[str], float]:
     def cost(node: str) -> tuple[bool, float]:
         return "kernels" in mutant.file and stem not in node.partition("::")[0], tests[node]["seconds"]
 
-    direct = [n for n in tests if place in tests[n]["calls"]]
+    direct = [n for n in tests if place in tests[n]["calls"] and "kernels" not in mutant.file]
     through = [n for n in tests if n not in direct and place in seen["imports"].get(n.partition("::")[0], ())]
     nodes = sorted(direct, key=cost) + sorted(through, key=cost) or sorted(tests, key=cost)
     files = list(dict.fromkeys(n.partition("::")[0] for n in nodes))
