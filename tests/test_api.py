@@ -1,4 +1,4 @@
-"""The stable public names: one that disappears breaks somebody's code, so it is removed here on purpose or not at all."""
+"""The stable public names: one that disappears breaks somebody's code, so it goes on purpose or not at all."""
 
 import importlib
 

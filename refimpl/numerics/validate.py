@@ -4,6 +4,7 @@ Every failure is a ``ValueError`` in one form: the argument's name, what was exp
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from math import prod
 from typing import Any, NoReturn
 
 import numpy as np
@@ -146,6 +147,14 @@ def integers(name: str, value: Any, low: int | None = None) -> tuple[int, ...]:
     if scalar or not isinstance(value, (Sequence, np.ndarray)) or isinstance(value, (str, bytes)):
         fail(name, "a sequence of integers", describe(value))
     return tuple(integer(name, entry, low) for entry in value)
+
+
+def shape(name: str, value: Any) -> tuple[int, ...]:
+    """The shape of an array that fits into a memory: lengths >= 1, fewer than 2^48 entries."""
+    lengths = integers(name, value, low=1)
+    if prod(lengths) >= 2**48:
+        fail(name, "fewer than 2^48 entries", describe(value))
+    return lengths
 
 
 def generator(name: str, value: Any) -> np.random.Generator:

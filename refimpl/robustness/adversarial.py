@@ -63,6 +63,8 @@ class ExactLipschitzPenalty(Penalty):
 
     def __post_init__(self) -> None:
         check_norm("q", self.q)
+        validate.number("low", self.low)
+        validate.number("high", self.high)
         if not self.low < self.high:
             validate.fail("low", "low < high", f"{self.low} and {self.high}")
 

@@ -90,11 +90,11 @@ def pgd(
     step = None if step is None else validate.positive("step", step)
     problem = attack_problem(network, theta, x, labels, targeted, loss)
     ascent = _Ascent(problem, x, p, steps, step, gradient, box)
-    rng = np.random.default_rng(rng)
+    rng = validate.generator("rng", rng)
     best = Best(x, *problem.score(x))
     budgets = np.atleast_1d(validate.real_array("eps", eps))
-    if budgets.ndim != 1 or len(budgets) == 0:
-        validate.fail("eps", "a budget or a sequence of them", validate.describe(budgets))
+    if budgets.ndim != 1 or len(budgets) == 0 or not np.isfinite(budgets).all():
+        validate.fail("eps", "a finite budget or a sequence of them", validate.describe(budgets))
     results: dict[float, Attack] = {}
     for budget in sorted(set(budgets.tolist())):
         radius = float(check_radius(budget, 1, float)[0])

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from refimpl.numerics import validate
-from refimpl.robustness.norms import check_norm, operator_norm, operator_norm_gradient
+from refimpl.robustness.norms import check_norm, double, operator_norm, operator_norm_gradient
 from refimpl.setting.activations import Activation
 from refimpl.setting.convolution import Conv2d
 from refimpl.setting.layer import Chain, Layer, Params, prefixed, scoped
@@ -30,7 +30,7 @@ class Bound:
 
     def __post_init__(self) -> None:
         validate.choice("kind", self.kind, ("lower", "exact", "upper"))
-        if not self.value >= 0 and not np.isnan(self.value):
+        if validate.number("value", self.value) < 0:
             validate.fail("value", "a number >= 0", validate.describe(self.value))
 
 
@@ -105,11 +105,12 @@ def product_bound_gradient(network: Network, theta: Array, p: float = 2) -> tupl
     if factor.gradient is None:
         validate.fail("network", "dense, residual and activation layers", repr(network))
     zeros = {name: np.zeros(shape) for name, shape in network.shapes.items()}
-    return factor.value, network.flatten(zeros | factor.gradient, np.asarray(theta).dtype)
+    return factor.value, network.flatten(zeros | factor.gradient, validate.real_array("theta", theta).dtype)
 
 
 def _product(network: Network, theta: Array, p: float, input_shape: Sequence[int] | None) -> _Factor:
-    x = None if input_shape is None else np.zeros((1, *input_shape))
+    x = None if input_shape is None else np.zeros((1, *validate.shape("input_shape", input_shape)))
+    validate.provides("network", network, "views")
     return _chain(network, network.views(theta), x, check_norm("p", p))
 
 
@@ -202,13 +203,18 @@ def convolution_norm(
     ValueError : p = 2 without a grid.
     """
     weight = validate.real_array("weight", weight, ndim=4)
+    validate.nonempty("weight", weight)
+    validate.choice("padding", padding, ("zero", "circular", "valid"))
     if check_norm("p", p) != 2:
         return float(np.abs(weight).sum(axis=(1, 2, 3) if p == np.inf else (0, 2, 3)).max())
-    if grid is None or len(grid) != 2:
-        validate.fail("grid", "(rows, columns) of the image", validate.describe(grid))
+    grid = validate.integers("grid", grid, low=1)
+    if len(grid) != 2 or max(grid) >= 2**16:
+        validate.fail("grid", "(rows, columns) of the image, below 2^16 each", validate.describe(grid))
+    if not np.isfinite(weight).all():
+        return float("nan" if np.isnan(weight).any() else "inf")
     kernel = weight.shape[2:]
     size = [n + k - 1 if padding == "zero" else n for n, k in zip(grid, kernel)]
-    symbol = np.fft.fft2(_wrapped(weight, size))
+    symbol = np.fft.fft2(_wrapped(double(weight), size))
     return float(np.linalg.norm(np.moveaxis(symbol, (0, 1), (-2, -1)), 2, axis=(-2, -1)).max())
 
 
@@ -229,7 +235,11 @@ def power_iteration(
     ----------
     shape : of one input, without the batch axis.
     """
-    v = np.random.default_rng(rng).normal(size=(1, *shape))
+    validate.provides("layer", layer, "forward", "backward")
+    validate.mapping("params", params, layer.shapes)
+    blocks = {name: validate.real_array(f"params[{name!r}]", params[name], shape=s) for name, s in layer.shapes.items()}
+    params = params | blocks
+    v = validate.generator("rng", rng).normal(size=(1, *validate.shape("shape", shape)))
     zero, _ = layer.forward(params, np.zeros_like(v))
     for _ in range(validate.integer("steps", steps, 1)):
         y, cache = layer.forward(params, v / (np.linalg.norm(v) or 1.0))

@@ -64,6 +64,8 @@ def exact_lipschitz_rational(network: Network, theta: Array, domain: Any = None,
     validate.choice("q", check_norm("q", q), (1.0, np.inf))
     if inputs_of(network, theta) != 1:
         validate.fail("network", "one input", repr(network))
+    if not np.isfinite(validate.real_array("theta", theta)).all():
+        validate.fail("theta", "finite numbers", "NaN or infinities")
     ops = [(op[0], *map(_rational, op[1:])) for op in program(network, theta)]
     (low,), (high,) = check_domain(domain, inputs_of(network, theta))
     low, high = (end if np.isinf(end) else Fraction(end) for end in (low, high))

@@ -36,7 +36,9 @@ def milp_lipschitz(network: Network, theta: Array, domain: Any, p: float = np.in
     ValueError : layers other than Dense and ReLU in turn, ending in Dense with one output; p = 2; an infinite box.
     """
     p = validate.choice("p", check_norm("p", p), (1.0, np.inf))
-    layers = _dense_layers(network, theta)
+    layers, limit = _dense_layers(network, theta), validate.integer("limit", limit, low=0)
+    if not all(np.isfinite(part).all() for layer in layers for part in layer):
+        validate.fail("theta", "finite numbers", "NaN or infinities")
     low, high = check_domain(domain, layers[0][0].shape[1])
     if not np.isfinite([low, high]).all():
         validate.fail("domain", "finite (low, high) in every coordinate", validate.describe(domain))

@@ -92,10 +92,13 @@ def lipschitz_report(
     ValueError : as `quotient` and `product_bound`; data outside the domain.
     """
     data = validate.real_array("data", data)
-    validate.nonempty("data", data)
-    pairs = _ascended(network, theta, data, domain, p, steps, np.random.default_rng(rng))
+    if data.ndim < 2 or data.size == 0:
+        validate.fail("data", "a non-empty batch (B, ...)", validate.describe(data))
+    validate.provides("network", network, "vjp", "views")
+    shape = data.shape[1:] if input_shape is None else validate.shape("input_shape", input_shape)
+    pairs = _ascended(network, theta, data, domain, p, steps, validate.generator("rng", rng))
     exact = exact_lipschitz(network, theta, domain, p) if _small(network, theta, data) else None
-    upper = product_bound(network, theta, p, data.shape[1:] if input_shape is None else input_shape)
+    upper = product_bound(network, theta, p, shape)
     return LipschitzReport(
         Bound(float(np.max(pairs.values)), "lower"),
         None if exact is None else Bound(exact, "exact"),

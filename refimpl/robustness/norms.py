@@ -1,6 +1,7 @@
 """Norms of batches, their dual vectors, and operator norms of matrices."""
 
 from itertools import product
+from math import prod
 
 import numpy as np
 
@@ -13,7 +14,7 @@ NORMS = (1, 2, np.inf)
 
 def check_norm(name: str, p: float) -> float:
     """p in {1, 2, inf}, else ``ValueError``."""
-    if isinstance(p, bool) or p not in NORMS:
+    if isinstance(p, (bool, np.bool_)) or not isinstance(p, (int, float, np.number)) or p not in NORMS:
         validate.fail(name, "one of 1, 2, numpy.inf", validate.describe(p))
     return float(p)
 
@@ -25,7 +26,7 @@ def dual_exponent(p: float) -> float:
 
 def rows(v: Array) -> Array:
     """A batch of any shape as a matrix: one row a sample."""
-    return v.reshape(len(v), -1)
+    return v.reshape(len(v), prod(v.shape[1:]))
 
 
 def along(values: Array, like: Array) -> Array:
@@ -33,9 +34,17 @@ def along(values: Array, like: Array) -> Array:
     return values.reshape(-1, *(1,) * (like.ndim - 1))
 
 
+def double(matrix: Array) -> Array:
+    """The matrix in at most double precision: LAPACK knows no longdouble."""
+    return matrix.astype(np.float64) if matrix.dtype.itemsize > 8 else matrix
+
+
 def norm(v: Array, p: float = 2) -> Array:
     """||v_i||_p of every sample of a batch: (B, ...) to (B,)."""
-    return np.linalg.norm(rows(v), ord=p, axis=1)
+    v = validate.real_array("v", v)
+    if v.ndim == 0 or 0 in v.shape[1:]:
+        validate.fail("v", "a batch of samples with entries", validate.describe(v))
+    return np.linalg.norm(rows(v), ord=check_norm("p", p), axis=1)
 
 
 def norming(v: Array, p: float = 2) -> Array:
@@ -67,14 +76,16 @@ def operator_norm(matrix: Array, p: float = 2, q: float | None = None) -> float:
     ValueError : more than 16 signs would have to be enumerated.
     """
     p, q = check_norm("p", p), check_norm("q", p if q is None else q)
-    if np.isnan(matrix).any():
-        return float("nan")
+    matrix = validate.real_array("matrix", matrix, ndim=2)
+    validate.nonempty("matrix", matrix)
+    if not np.isfinite(matrix).all():
+        return float("nan" if np.isnan(matrix).any() else "inf")
     if p == 1:
         return float(np.max(norm(matrix.T, q)))
     if q == np.inf:
         return float(np.max(norm(matrix, dual_exponent(p))))
     if p == q == 2:
-        return float(np.linalg.norm(matrix, 2))
+        return float(np.linalg.norm(double(matrix), 2))
     return _signed_norm(matrix.T, 2) if p == 2 else _signed_norm(matrix, q)
 
 
@@ -82,7 +93,7 @@ def _signed_norm(matrix: Array, q: float) -> float:
     n = matrix.shape[1]
     if n > 16:
         validate.fail("matrix", "at most 16 columns for this pair of norms", str(n))
-    signs = np.array(list(product((-1.0, 1.0), repeat=n - 1)), matrix.dtype).reshape(-1, n - 1)
+    signs = np.array(list(product((-1.0, 1.0), repeat=n - 1)), matrix.dtype).reshape(2 ** (n - 1), n - 1)
     return float(np.max(norm(matrix[:, 0] + signs @ matrix[:, 1:].T, q)))  # s and -s give the same
 
 
@@ -92,8 +103,10 @@ def operator_norm_gradient(matrix: Array, p: float = 2) -> tuple[float, Array]:
     d||A|| = <u, dA v> where the maximiser is unique (Danskin). p = 2: the leading singular pair;
     p = 1: the column of largest sum; p = inf: the row of largest sum (the first one at ties).
     """
+    if p == 2 and not np.isfinite(matrix).all():
+        return operator_norm(matrix), np.full_like(matrix, np.nan)
     if p == 2:
-        left, values, right = np.linalg.svd(matrix, full_matrices=False)
+        left, values, right = np.linalg.svd(double(matrix), full_matrices=False)
         return float(values[0]), np.outer(left[:, 0], right[0])
     axis = 0 if p == 1 else 1
     sums = np.abs(matrix).sum(axis=axis)

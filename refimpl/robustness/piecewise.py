@@ -24,6 +24,7 @@ def program(network: Network, theta: Array) -> list[Op]:
     ------
     ValueError : a layer other than Dense, ReLU, Identity, Flatten and Residual blocks of these.
     """
+    validate.provides("network", network, "views")
     return list(_operations(network, network.views(theta)))
 
 
@@ -71,7 +72,9 @@ def check_domain(domain: Any, n: int) -> tuple[Array, Array]:
     """low and high, (n,): from None (all of R^n), one pair for all coordinates, or n pairs."""
     if domain is None:
         return np.full(n, -np.inf), np.full(n, np.inf)
-    pairs = np.broadcast_to(validate.real_array("domain", domain), (n, 2)) if np.ndim(domain) == 1 else domain
+    pairs = validate.real_array("domain", domain)
+    if pairs.shape == (2,):
+        pairs = np.broadcast_to(pairs, (n, 2))
     low, high = validate.real_array("domain", pairs, shape=(n, 2)).T
     if not np.all(low < high):
         validate.fail("domain", "low < high in every coordinate", validate.describe(domain))

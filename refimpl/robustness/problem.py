@@ -94,11 +94,14 @@ class Best:
 
 def attack_problem(network: Model, theta: Array, x: Array, labels: Any, targeted: Any, loss: Loss) -> Problem:
     """The checked problem for labels to leave or, if given, targets to reach."""
+    validate.provides("network", network, "__call__", "vjp")
+    validate.provides("loss", loss, "values", "gradient")
     classes = network(theta, x[:1]).shape[-1]
     if targeted is not None:
-        aims = np.broadcast_to(np.asarray(targeted), (len(x),))
+        aims = validate.array("targeted", targeted)
+        aims = np.broadcast_to(aims, (len(x),)) if aims.ndim == 0 else aims
         return Problem(network, theta, validate.labels("targeted", aims, len(x), classes), -1, loss)
-    if np.ndim(labels) == 2:
+    if validate.array("labels", labels).ndim == 2:
         labels = validate.real_array("labels", labels, shape=(len(x), classes))
     else:
         labels = validate.labels("labels", labels, len(x), classes)
@@ -108,10 +111,10 @@ def attack_problem(network: Model, theta: Array, x: Array, labels: Any, targeted
 def check_inputs(x: Array, box: Box) -> Array:
     """A non-empty batch inside the box."""
     x = validate.real_array("x", x)
-    if x.ndim < 2 or len(x) == 0:
+    if x.ndim < 2 or x.size == 0:
         validate.fail("x", "a non-empty batch (B, ...)", validate.describe(x))
     if box is not None:
-        low, high = check_box(box, x.dtype) or (None, None)
+        low, high = check_box(box, x.dtype, x.shape) or (None, None)
         if np.any(x < low) or np.any(x > high):
             validate.fail("x", f"inputs in the box {box}", f"values from {x.min()} to {x.max()}")
     return x

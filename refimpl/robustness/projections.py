@@ -20,20 +20,29 @@ def project_box(v: Array, box: Box = (0.0, 1.0)) -> Array:
     ValueError : v is not real, or low > high somewhere.
     """
     v = validate.real_array("v", v)
-    return _clip(v, check_box(box, v.dtype))
+    return _clip(v, check_box(box, v.dtype, v.shape))
 
 
 def _clip(v: Array, box: Box) -> Array:
     return v if box is None else np.clip(v, *box)
 
 
-def check_box(box: Box, dtype: Any) -> Box:
-    """The ends of the box as arrays of one dtype, or None."""
+def _broadcasts(shape: tuple[int, ...], *ends: Array) -> bool:
+    try:
+        return np.broadcast_shapes(shape, *(end.shape for end in ends)) == shape
+    except ValueError:
+        return False
+
+
+def check_box(box: Box, dtype: Any, shape: tuple[int, ...] | None = None) -> Box:
+    """The ends of the box as arrays of one dtype that broadcast to the shape, or None."""
     if box is None:
         return None
     if not isinstance(box, (tuple, list)) or len(box) != 2:
         validate.fail("box", "None or a pair (low, high)", validate.describe(box))
     low, high = (validate.real_array("box", end).astype(dtype) for end in box)
+    if shape is not None and not _broadcasts(shape, low, high):
+        validate.fail("box", f"ends that broadcast to shape {shape}", validate.describe(box))
     if not np.all(low <= high):
         validate.fail("box", "low <= high", validate.describe(box))
     return low, high
@@ -67,11 +76,13 @@ def project(v: Array, center: Array, eps: Any, p: float = 2, box: Box = (0.0, 1.
     validate.same_shape("center", center, "v", v)
     if v.ndim == 0:
         validate.fail("v", "a point (n,) or a batch (B, ...)", validate.describe(v))
+    if 0 in v.shape[1:]:
+        validate.fail("v", "samples with entries", validate.describe(v))
     if v.ndim == 1:
         return project(v[None], center[None], eps, p, box)[0]
     dtype = np.result_type(v, center)
     work = np.result_type(dtype, np.float64)
-    z = _project(v.astype(work), center.astype(work), check_radius(eps, len(v), work), p, check_box(box, work))
+    z = _project(v.astype(work), center.astype(work), check_radius(eps, len(v), work), p, check_box(box, work, v.shape))
     return _clip(z.astype(dtype), check_box(box, dtype))
 
 

@@ -32,6 +32,7 @@ def quotient(network: Network, theta: Array, x: Array, xbar: Array, p: float = 2
     ValueError : x and xbar differ in shape, or a norm is none of 1, 2, inf.
     """
     x, xbar = _pairs(x, xbar)
+    validate.provides("network", network, "__call__")
     y = network(theta, np.concatenate([x, xbar]))
     return _ratio(y[: len(x)] - y[len(x) :], *_distance(x, xbar, check_norm("p", p)), check_norm("q", q))
 
@@ -39,6 +40,8 @@ def quotient(network: Network, theta: Array, x: Array, xbar: Array, p: float = 2
 def _pairs(x: Array, xbar: Array) -> tuple[Array, Array]:
     x, xbar = validate.real_array("x", x), validate.real_array("xbar", xbar)
     validate.same_shape("xbar", xbar, "x", x)
+    if x.ndim < 2 or x.size == 0:
+        validate.fail("x", "a non-empty batch (P, ...)", validate.describe(x))
     return x, xbar
 
 
@@ -86,6 +89,7 @@ def quotient_gradient(
     validate.choice("power", power, (1, 2))
     x, xbar = _pairs(x, xbar)
     pairs = len(x)
+    validate.provides("network", network, "vjp")
     y, pullback = network.vjp(theta, np.concatenate([x, xbar]))
     size, apart = _distance(x, xbar, p)
     f = y[:pairs] - y[pairs:]
@@ -156,7 +160,10 @@ def ascend(
     """
     validate.choice("rule", rule, ("printed", "accept"))
     x, xbar = _pairs(x, xbar)
-    tau = np.broadcast_to(validate.real_array("tau", tau), (len(x),)).astype(x.dtype)
+    tau = validate.real_array("tau", tau)
+    if tau.shape not in ((), (len(x),)):
+        validate.fail("tau", f"a step or {len(x)} of them", validate.describe(tau))
+    tau = np.broadcast_to(tau, (len(x),)).astype(x.dtype)
     factor = validate.within("factor", factor, 1.0, 1e6)
     state = Pairs(x, xbar, np.full(len(x), np.nan, x.dtype), tau)
     steps = validate.integer("steps", steps, 0)
@@ -187,5 +194,7 @@ def perturbed_pairs(
     """The start of X_Lip, "a random perturbation of a subset of the data": (x, x + U[-a, a]) (Section 4.2.1)."""
     x = validate.real_array("x", x)
     a = validate.positive("amplitude", amplitude)
-    shift = np.random.default_rng(rng).uniform(-a, a, x.shape).astype(x.dtype)
+    if 2 * a == np.inf:
+        validate.fail("amplitude", "a number whose double is finite", a)
+    shift = validate.generator("rng", rng).uniform(-a, a, x.shape).astype(x.dtype)
     return x, project_box(x + shift, box)

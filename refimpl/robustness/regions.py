@@ -46,7 +46,7 @@ def regions(network: Network, theta: Array, domain: Any = None, limit: int = 20_
     ------
     ValueError : unsupported layers; more than ``limit`` regions.
     """
-    n = inputs_of(network, theta)
+    n, limit = inputs_of(network, theta), validate.integer("limit", limit, low=1)
     start = _box_cell(*check_domain(domain, n))
     identity: Maps = ((np.eye(n), np.zeros(n)),)
     cells = [(start, identity)]

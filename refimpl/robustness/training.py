@@ -233,7 +233,13 @@ def training(
     **settings: Any,
 ) -> Iterator[State]:
     """The states of `train`, the initial one first, then one after each epoch."""
-    s, penalty = Settings(**settings), penalty or Penalty()
+    s, penalty = Settings(**settings), Penalty() if penalty is None else penalty
+    validate.provides("network", network, "vjp", "views")
+    validate.provides("penalty", penalty, "start", "inputs", "__call__")
+    if state is not None and not isinstance(state, State):
+        validate.fail("state", "a State or None", validate.describe(state))
+    if validation is not None and (not isinstance(validation, (tuple, list)) or len(validation) != 2):
+        validate.fail("validation", "a pair (x, y) or None", validate.describe(validation))
     theta = validate.real_array("theta", theta, shape=(network.size,))
     x, y = _data(x, y, theta.dtype)
     held_out = (x, y) if validation is None else _data(*validation, theta.dtype)
@@ -248,14 +254,16 @@ def training(
 
 
 def _data(x: Array, y: Array, dtype: Any) -> tuple[Array, Array]:
-    x, y = validate.real_array("x", x).astype(dtype, copy=False), np.asarray(y)
+    x, y = validate.real_array("x", x).astype(dtype, copy=False), validate.array("y", y)
+    if x.ndim < 2 or x.size == 0:
+        validate.fail("x", "a non-empty batch (B, ...)", validate.describe(x))
     if y.ndim == 0 or len(x) != len(y) or len(x) == 0:
         validate.fail("y", f"as many targets as inputs ({len(x)}, at least 1)", validate.describe(y))
     return x, y if y.dtype.kind in "iu" else y.astype(dtype, copy=False)
 
 
 def _start(network: Network, theta: Array, penalty: Penalty, pool: Array, s: Settings, rng: Any) -> State:
-    seed = validate.integer("rng", rng, 0) if np.ndim(rng) == 0 and not isinstance(rng, np.random.Generator) else None
+    seed = None if isinstance(rng, np.random.Generator) else validate.integer("rng", rng, 0)
     seed = int(rng.integers(2**62)) if seed is None else seed
     memory = penalty.start(network, theta, pool, np.random.default_rng([seed, 0, 1]))
     return State(theta.copy(), np.zeros_like(theta), s.schedule.first(s.lam), 0, seed, memory, ())

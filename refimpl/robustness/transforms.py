@@ -28,22 +28,33 @@ Array = np.ndarray
 Transform = Callable[[Array, Any], Array]
 
 
-def _images(x: Array) -> Array:
-    x = validate.real_array("x", x)
-    if x.ndim < 3:
-        validate.fail("x", "images (B, ..., N, M)", validate.describe(x))
+def _images(x: Array, name: str = "x") -> Array:
+    x = validate.real_array(name, x)
+    if x.ndim < 3 or 0 in x.shape[1:]:
+        validate.fail(name, "images (B, ..., N, M)", validate.describe(x))
     return x
+
+
+def _fits(name: str, delta: Array, x: Array) -> None:
+    """Raise unless delta broadcasts to the shape of x."""
+    if delta.ndim > x.ndim or any(n not in (1, m) for n, m in zip(delta.shape[::-1], x.shape[::-1])):
+        validate.fail(name, f"a shape that broadcasts to {x.shape}", validate.describe(delta))
 
 
 def addition(x: Array, delta: Array) -> Array:
     """T(x, delta) = x + delta."""
-    return validate.real_array("x", x) + validate.real_array("delta", delta)
+    x, delta = validate.real_array("x", x), validate.real_array("delta", delta)
+    _fits("delta", delta, x)
+    return x + delta
 
 
 def translation(x: Array, shift: Sequence[int], boundary: Literal["periodic", "zero"] = "periodic") -> Array:
     """T(x, (s, t))_{ij} = x_{i-s, j-t} for whole pixels; beyond the edge the image repeats or is zero."""
     x = _images(x)
-    s, t = (validate.integer("shift", k) for k in shift)
+    shift = validate.integers("shift", shift)
+    if len(shift) != 2:
+        validate.fail("shift", "two integers", validate.describe(shift))
+    s, t = shift
     validate.choice("boundary", boundary, ("periodic", "zero"))
     moved = np.roll(x, (s, t), axis=(-2, -1))
     if boundary == "periodic":
@@ -65,12 +76,16 @@ def rotation(x: Array, angle: float) -> Array:
     centre = (np.array(x.shape[-2:]) - 1) / 2
     matrix, offset = np.eye(x.ndim), np.zeros(x.ndim)
     matrix[-2:, -2:], offset[-2:] = turn, centre - turn @ centre
-    return ndimage.affine_transform(x, matrix, offset, order=1, mode="grid-constant")
+    at_most_double = x.astype(np.float64) if x.dtype.itemsize > 8 else x  # ndimage knows no longdouble
+    turned = ndimage.affine_transform(at_most_double, matrix, offset, order=1, mode="grid-constant")
+    return turned.astype(x.dtype, copy=False)
 
 
 def change_of_basis(x: Array, coefficients: Array) -> Array:
     """T(x, delta) = B^T (B x + delta) for the orthonormal discrete cosine basis B of the grid."""
-    return to_pixels(to_cosines(x) + validate.real_array("coefficients", coefficients))
+    x, coefficients = _images(x), validate.real_array("coefficients", coefficients)
+    _fits("coefficients", coefficients, x)
+    return to_pixels(to_cosines(x) + coefficients)
 
 
 def to_cosines(x: Array) -> Array:
@@ -80,7 +95,7 @@ def to_cosines(x: Array) -> Array:
 
 def to_pixels(coefficients: Array) -> Array:
     """B^T c: the image with these coefficients; inverse and adjoint of `to_cosines`."""
-    return fft.idctn(_images(coefficients), axes=(-2, -1), norm="ortho")
+    return fft.idctn(_images(coefficients, "coefficients"), axes=(-2, -1), norm="ortho")
 
 
 class _InCosines(NamedTuple):
@@ -127,9 +142,11 @@ def cosine_attack(
     ------
     ValueError : as `pgd`; a mask that is not (N, M) of zeros and ones.
     """
-    x, mask = _images(check_inputs(x, box)), np.asarray(mask)
+    x, mask = _images(check_inputs(x, box)), validate.array("mask", mask)
     if mask.shape != x.shape[-2:] or not np.isin(mask, (0, 1)).all():
         validate.fail("mask", f"zeros and ones of shape {x.shape[-2:]}", validate.describe(mask))
+    validate.provides("network", network, "__call__", "vjp")
+    eps = validate.nonnegative("eps", eps)
     inner = _InCosines(network, x, mask.astype(x.dtype))
     found = pgd(inner, theta, np.zeros_like(x), labels, eps, box=None, **options)
     end = project_box(inner.image(found.x), box)
@@ -154,6 +171,9 @@ def grid_attack(
     """
     x = check_inputs(x, box)
     problem = attack_problem(network, theta, x, labels, None, CROSS_ENTROPY)
+    deltas = list(deltas) if np.iterable(deltas) and not isinstance(deltas, (str, bytes)) else []
+    if not deltas:
+        validate.fail("deltas", "a non-empty sequence of parameters", validate.describe(deltas))
     best, losses = Best(x, *problem.score(x)), []
     for delta in deltas:
         at = project_box(transform(x, delta), box)

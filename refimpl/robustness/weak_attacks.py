@@ -28,9 +28,12 @@ def attack_2021(
     ||delta||_2 = eps (no projection: it can never shrink, and may leave the box); samples that are already
     misclassified stop; the last iterate counts, clipped to the box. Raises as `pgd` does.
     """
-    eps, x = validate.nonnegative("eps", eps), check_inputs(x, box)
+    eps, x, step = validate.nonnegative("eps", eps), check_inputs(x, box), validate.positive("step", step)
+    eps = eps + 0.0  # -0.0 is 0
+    if 2 * eps == np.inf:
+        validate.fail("eps", "a budget whose double is finite", eps)
     problem = attack_problem(network, theta, x, labels, None, CROSS_ENTROPY)
-    delta = np.random.default_rng(rng).uniform(-eps, eps, x.shape).astype(x.dtype)
+    delta = validate.generator("rng", rng).uniform(-eps, eps, x.shape).astype(x.dtype)
     delta = _to_sphere(project(x + delta, x, np.inf, 2, box) - x, eps)
     losses = []
     for _ in range(validate.integer("steps", steps, 1)):
@@ -64,7 +67,7 @@ def noise(
     """
     p, eps, x = check_norm("p", p), validate.nonnegative("eps", eps), check_inputs(x, box)
     problem = attack_problem(network, theta, x, labels, None, CROSS_ENTROPY)
-    rng = np.random.default_rng(rng)
+    rng = validate.generator("rng", rng)
     best, losses = Best(x, *problem.score(x)), []
     for _ in range(validate.integer("trials", trials, 1)):
         at = random_start(x, eps, p, box, rng)
@@ -79,5 +82,5 @@ def gaussian_noise(
 ) -> Array:
     """x + scale N(0, 1), clipped to the box (``box=None``: unclipped)."""
     x = check_inputs(x, box)
-    noisy = x + np.random.default_rng(rng).normal(0.0, validate.nonnegative("scale", scale), x.shape)
+    noisy = x + validate.generator("rng", rng).normal(0.0, validate.nonnegative("scale", scale), x.shape)
     return project(noisy.astype(x.dtype), x, np.inf, np.inf, box)

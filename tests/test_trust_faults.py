@@ -1,0 +1,307 @@
+"""Kills, full disks, read-only folders, hostile files and options: old or new on disk, one line on stderr."""
+
+import gzip
+import json
+import os
+import random
+import resource
+import signal
+import struct
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from refimpl.data import idx as idx
+from refimpl.numerics import files
+
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+WRITER = """
+import sys
+from refimpl.numerics.files import write_text
+path = sys.argv[1]
+for k in range(10**9):
+    write_text(path, f"{k}\\n" * 20000)
+    if k == 0:
+        print("ready", flush=True)
+"""
+CELLS = """
+import sys, json, time
+from pathlib import Path
+from refimpl.experiments.sweep import sweep
+from refimpl.robustness import train
+from refimpl.setting import Dense, Network, ReLU
+import numpy as np
+
+def cell(settings, checkpoint):
+    rng = np.random.default_rng(settings["seed"])
+    x, y = rng.normal(size=(64, 4)), rng.integers(0, 2, 64)
+    f = Network([Dense(4, 8), ReLU(), Dense(8, 2)])
+    time.sleep(0.02)
+    state = train(f, f.init(0), x, y, epochs=2, rng=settings["seed"])
+    return {"loss": state.history[-1].loss}
+
+if __name__ == "__main__":
+    found = sweep(cell, [{"seed": s} for s in range(12)], Path(sys.argv[1]))
+    print(json.dumps(found))
+"""
+
+
+def refimpl(*words, **options):
+    command = [sys.executable, "-m", "refimpl", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=120, **options)
+
+
+def refused(done):
+    """Exit code 2, one line on stderr, no traceback."""
+    return done.returncode == 2 and len(done.stderr.strip().splitlines()) == 1 and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_killed_writer_leaves_a_whole_file(tmp_path, seed):
+    target = tmp_path / "out.txt"
+    process = subprocess.Popen([sys.executable, "-c", WRITER, str(target)], stdout=subprocess.PIPE)
+    process.stdout.readline()
+    time.sleep(random.Random(seed).uniform(0, 0.2))
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    lines = target.read_text().split()
+    assert len(lines) == 20000 and len(set(lines)) == 1
+
+
+def test_a_killed_sweep_resumes_to_the_same_numbers(tmp_path):
+    script = tmp_path / "cells.py"
+    script.write_text(CELLS)
+    whole = subprocess.run(
+        [sys.executable, script, tmp_path / "whole"], capture_output=True, text=True, env=ENVIRONMENT, check=True
+    ).stdout
+    generator, kills = random.Random(1), 0
+    for _ in range(4):
+        process = subprocess.Popen(
+            [sys.executable, script, tmp_path / "cut"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=ENVIRONMENT,
+        )
+        time.sleep(generator.uniform(0.5, 1.2))
+        kills += process.poll() is None
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        for path in (tmp_path / "cut").glob("[!.]*.json") if (tmp_path / "cut").exists() else ():
+            json.loads(path.read_text())
+    resumed = subprocess.run(
+        [sys.executable, script, tmp_path / "cut"], capture_output=True, text=True, env=ENVIRONMENT, check=True
+    ).stdout
+    assert kills > 0 and resumed == whole
+    names = {path.name for path in (tmp_path / "whole").iterdir()}
+    for name in names:
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def limit_files():
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+
+
+def test_a_full_disk_keeps_the_old_file(tmp_path):
+    target = tmp_path / "out.txt"
+    target.write_text("old")
+    code = f"from refimpl.numerics.files import write_text; write_text({str(target)!r}, 'new' * 10000)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, preexec_fn=limit_files)
+    assert done.returncode and "OSError" in done.stderr
+    assert target.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["out.txt"]
+
+
+def test_a_failing_writer_keeps_the_old_file(tmp_path):
+    target = tmp_path / "out.txt"
+    target.write_text("old")
+    with pytest.raises(ZeroDivisionError), files.atomic_write(target) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+    assert target.read_text() == "old" and len(list(tmp_path.iterdir())) == 1
+
+
+BAD_OPTIONS = [
+    ["verify", "9.99"],
+    ["verify", "--section", "9"],
+    ["verify", "--reading", "wrong"],
+    ["verify", "4.21", "--set", "tau"],
+    ["verify", "4.21", "--set", "tau=__import__('os')"],
+    ["verify", "4.21", "--set", "nonsense=1"],
+    ["verify", "4.21", "--examples", "0"],
+    ["verify", "4.21", "--seed", "x"],
+    ["verify", "4.21", "--json", "/"],
+    ["verify", "4.21", "--json", "/dev/null/x.json"],
+    ["verify", "--data-dir", "/nowhere"],
+    ["show", "9.99"],
+    ["errata", "--json", "/dev/null/x"],
+    ["report", "--from", "/nowhere.json"],
+    ["report", "--out", "/dev/null/x"],
+    ["reproduce"],
+    ["reproduce", "nothing"],
+    ["reproduce", "bregman-mlp", "--seeds", "0"],
+    ["reproduce", "bregman-mlp", "--jobs", "-1"],
+    ["reproduce", "bregman-mlp", "--quick", "--out", "/dev/null/x"],
+    ["reproduce", "bregman-mlp", "--data", "imagenet"],
+    ["reproduce", "bregman-mlp", "--data", "mnist", "--data-dir", "/nowhere"],
+    ["crosscheck"],
+    ["crosscheck", "nothing", "m:f"],
+    ["crosscheck", "sparsity.prox_l1", "nomodule:f"],
+    ["crosscheck", "sparsity.prox_l1", "nocolon"],
+    ["crosscheck", "sparsity.prox_l1", "math:sin", "--examples", "0"],
+    ["crosscheck", "sparsity.prox_l1", "math:sin", "--set", "x"],
+    ["crosscheck", "sparsity.prox_l1", "math:sin", "--adapter", "tf"],
+    ["crosscheck", "sparsity.prox_l1", "--command", "true"],
+    ["vectors", "/dev/null/x"],
+    ["nonsense"],
+    [],
+    ["--nonsense"],
+]
+
+
+@pytest.mark.parametrize("words", BAD_OPTIONS, ids=" ".join)
+def test_bad_options_are_one_line_and_exit_code_2(words, tmp_path):
+    done = refimpl(*words, cwd=tmp_path)
+    assert refused(done), (done.returncode, done.stderr)
+
+
+def idx_bytes(shape, content):
+    return struct.pack(f">BBBB{len(shape)}I", 0, 0, 8, len(shape), *shape) + content
+
+
+HOSTILE = {
+    "empty": b"",
+    "magic": b"\x89PNG" + bytes(12),
+    "header": idx_bytes((2, 2, 2), b"")[:9],
+    "truncated": idx_bytes((2, 2, 2), bytes(7)),
+    "longer": idx_bytes((2, 2, 2), bytes(9)),
+    "huge": idx_bytes((2**32 - 1, 2**32 - 1, 2**32 - 1), bytes(8)),
+    "zero": idx_bytes((0, 2, 2), b""),
+    "axes": idx_bytes((8,), bytes(8)),
+    "bomb.gz": gzip.compress(idx_bytes((2, 2, 2), bytes(1 << 24))),
+    "lying.gz": gzip.compress(idx_bytes((2**20, 2**8, 2**8), bytes(8))),
+    "cut.gz": gzip.compress(idx_bytes((2, 2, 2), os.urandom(8)))[:-6],
+    "plain.gz": idx_bytes((2, 2, 2), bytes(8)),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_data_files_are_named_and_refused(name, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(HOSTILE[name])
+    with pytest.raises(ValueError, match=name):
+        idx.read_idx(path, 3)
+
+
+def test_folders_pipes_and_dangling_links_are_no_data_files(tmp_path):
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for name in ("folder", "pipe", "dangling", "loop", "missing"):
+        with pytest.raises(ValueError, match=name):
+            idx.read_idx(tmp_path / name, 3)
+
+
+KERNEL = "import numpy as np; from refimpl.sparsity import GroupL2; print(GroupL2().prox(np.ones((2, 3))).sum())"
+
+
+def test_kernels_run_where_no_cache_can_be_written(tmp_path):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    environments = [
+        {"NUMBA_CACHE_DIR": str(blocked / "x")},
+        {"REFIMPL_JIT": "0"},
+        {"NUMBA_CACHE_DIR": str(tmp_path / "new")},
+    ]
+    outputs = set()
+    for extra in environments:
+        done = subprocess.run([sys.executable, "-c", KERNEL], capture_output=True, text=True, env=ENVIRONMENT | extra)
+        assert done.returncode == 0, done.stderr
+        outputs.add(done.stdout)
+    for path in (tmp_path / "new").rglob("*.nbc"):
+        path.unlink()
+    done = subprocess.run(
+        [sys.executable, "-c", KERNEL], capture_output=True, text=True, env=ENVIRONMENT | environments[2]
+    )
+    assert done.returncode == 0, done.stderr
+    assert outputs == {done.stdout}
+
+
+RUN = """
+import hashlib, numpy as np
+from refimpl.robustness import train_clip
+from refimpl.setting import Conv2d, Dense, Flatten, Network, ReLU
+from refimpl.sparsity import GroupL2, LinBreg
+rng = np.random.default_rng(0)
+x, y = rng.uniform(size=(40, 1, 8, 8)), rng.integers(0, 3, 40)
+f = Network([Conv2d(1, 4, 3), ReLU(), Flatten(), Dense(256, 3)])
+state = train_clip(f, f.init(0), x, y, epochs=2, batch=10, pairs=8, rng=0)
+v = LinBreg(GroupL2(0.1), 0.1).init(rng.normal(size=(64, 65)))
+print(hashlib.sha256(state.theta.tobytes() + v.v.tobytes() + repr(state.history).encode()).hexdigest())
+"""
+
+
+def test_the_same_seed_gives_the_same_bytes():
+    settings = [{"REFIMPL_NUM_THREADS": t, "PYTHONHASHSEED": h} for t in "12" for h in "01"]
+    hashes = {
+        subprocess.run(
+            [sys.executable, "-c", RUN], capture_output=True, text=True, env=ENVIRONMENT | s, check=True
+        ).stdout
+        for s in settings
+    }
+    assert len(hashes) == 1
+
+
+def test_verdicts_do_not_depend_on_jobs_or_hash_seed(tmp_path):
+    found = []
+    for jobs, seed in (("1", "0"), ("2", "1")):
+        out = tmp_path / f"{jobs}.json"
+        environment = ENVIRONMENT | {"PYTHONHASHSEED": seed, "REFIMPL_CACHE": str(tmp_path / "cache")}
+        words = [sys.executable, "-m", "refimpl", "verify", "4.13", "--jobs", jobs, "--json", str(out)]
+        subprocess.run(words, env=environment, capture_output=True, check=True)
+        claims = json.loads(out.read_text())["claims"]
+        found.append([{k: v for k, v in c.items() if "seconds" not in k} for c in claims])
+    assert found[0] and strip(found[0]) == strip(found[1])
+
+
+def strip(value):
+    """Without times, which differ."""
+    if isinstance(value, dict):
+        return {k: strip(v) for k, v in value.items() if "second" not in k}
+    return [strip(v) for v in value] if isinstance(value, list) else value
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_a_killed_reproduction_gives_the_same_files(tmp_path, seed):
+    def command(out):
+        return [
+            sys.executable,
+            "-m",
+            "refimpl",
+            "reproduce",
+            "bregman-mlp",
+            "--quick",
+            "--jobs",
+            "1",
+            "--out",
+            str(out),
+        ]
+
+    whole = tmp_path / "whole"
+    subprocess.run(command(whole), env=ENVIRONMENT, capture_output=True, check=True)
+    generator = random.Random(seed)
+    for _ in range(3):
+        process = subprocess.Popen(command(tmp_path / "cut"), env=ENVIRONMENT, stderr=subprocess.DEVNULL, stdout=-3)
+        time.sleep(generator.uniform(2, 6))
+        process.kill()
+        process.wait()
+    subprocess.run(command(tmp_path / "cut"), env=ENVIRONMENT, capture_output=True, check=True)
+    for path in whole.rglob("*.csv"):
+        assert (tmp_path / "cut" / path.relative_to(whole)).read_bytes() == path.read_bytes()
+    assert np.all([path.stat().st_size > 0 for path in whole.rglob("*.csv")])
