@@ -38,6 +38,7 @@ ROOMS = (
     "linbreg",
     "assumptions",
     "convergence",
+    "loss_decay_numbers",
     "convergence_norm",
     "convergence_bregman",
     "convergence_steps",
