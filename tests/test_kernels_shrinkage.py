@@ -148,3 +148,13 @@ def test_no_entries():
     out = np.full(2, np.nan)
     shrinkage.group_norms(empty, np.zeros(2, np.int64), out)
     assert out.tolist() == [0, 0]
+
+
+def test_fused_group_steps_of_many_tiles():
+    """Groups with thresholds of their own, over several tiles of some thousand entries."""
+    v, g = np.random.default_rng(5).normal(size=(2, 15_000))
+    ends, t, theta = np.arange(1000, 15_001, 1000), np.linspace(0, 28, 15), np.empty(15_000)
+    x = (v - 0.5 * g).reshape(15, 1000)
+    expected = x * np.maximum(1 - t / np.linalg.norm(x, axis=1), 0)[:, None]
+    shrinkage.linbreg_groups(v, g, 0.5, 1.0, ends, t, theta)
+    np.testing.assert_allclose(theta, expected.ravel(), rtol=0, atol=1e-14)
