@@ -104,3 +104,11 @@ def test_types_reach_the_user(tmp_path):
     command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), "user.py"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert "error" not in "".join(line for line in done.stdout.splitlines() if line.startswith("user.py")), done.stdout
+
+
+def test_the_errata_are_counted():
+    from refimpl.claims import sound_claims
+
+    counted = re.search(r"lists the (\d+) places where the text errs", README.read_text(encoding="utf8"))
+    assert counted is not None
+    assert int(counted[1]) == sum(claim.erratum is not None for claim in sound_claims())
