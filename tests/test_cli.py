@@ -275,20 +275,29 @@ def test_the_module_runs_and_a_closed_pipe_is_no_error():
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_interrupt_leaves_cleanly(jobs, tmp_path):
     command = [sys.executable, "-m", "refimpl", "verify", "--section", "4.3", "--examples", "200"]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*command, "--jobs", str(jobs)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"REFIMPL_CACHE": str(tmp_path)},
         start_new_session=True,
-    )
-    assert process.stderr.readline().startswith("["), "the first finished claim"
-    os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: the whole foreground group
-    _, err = process.communicate(timeout=60)
+        preexec_fn=hear_interrupts,
+    ) as process:
+        assert process.stderr.readline().startswith("["), "the first finished claim"
+        os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: the whole foreground group
+        try:
+            _, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert "Traceback" not in err
     assert err.endswith("refimpl: interrupted\n")
+
+
+def hear_interrupts():
+    """A shell starts what runs in its background deaf to Ctrl-C, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def test_a_real_local_cluster_gives_the_same_verdicts(tmp_path):

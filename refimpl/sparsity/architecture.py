@@ -75,17 +75,17 @@ class SkipNetwork(Layer):
         layers = {f"{l}.{name}": w for l in range(self.depth) for name, w in self.affine.init(rng).items()}
         return layers | {"skips": np.zeros(self.shapes["skips"])}
 
-    def forward(self, params: Params, x: Array) -> tuple[Array, tuple[list[Array], list[Array]]]:
+    def forward(self, params: Params, x: Array) -> tuple[Array, tuple[list[Array], list[Any]]]:
         """x_depth."""
         states, affine = [x], []
         for l in range(self.depth):
-            affine.append(self.affine.forward(scoped(params, str(l)), states[l])[0])
+            affine.append(self.affine.forward(scoped(params, str(l)), states[l]))
             skipped = sum(s * state for s, state in zip(self.skips(params, l), states))
-            states.append(ReLU().value(affine[l]) + skipped)
+            states.append(ReLU().value(affine[l][0]) + skipped)
         return states[-1], (states, affine)
 
     def backward(
-        self, params: Params, cache: tuple[list[Array], list[Array]], dy: Array, need: Need = "both"
+        self, params: Params, cache: tuple[list[Array], list[Any]], dy: Array, need: Need = "both"
     ) -> Gradients:
         """dx and the gradients of all blocks."""
         states, affine = cache
@@ -96,9 +96,10 @@ class SkipNetwork(Layer):
             self.skips(gradients, l)[:] = [np.sum(d * state) for state in states[: l + 1]]
             for i, s in enumerate(self.skips(params, l)):
                 dstates[i] += s * d
-            da = d * ReLU().slope(affine[l], affine[l])
+            a, inner = affine[l]
+            da = d * ReLU().slope(a, a)
             wanted: Need = "input" if need == "input" else "both"
-            dx, dlayer = self.affine.backward(scoped(params, str(l)), states[l], da, wanted)
+            dx, dlayer = self.affine.backward(scoped(params, str(l)), inner, da, wanted)
             dstates[l] += dx
             gradients.update({f"{l}.{name}": g for name, g in (dlayer or {}).items()})
         return (None if need == "parameters" else dstates[0]), (None if need == "input" else gradients)
