@@ -20,7 +20,8 @@ from types import ModuleType
 
 __version__ = "0.1.0"
 
-_SUBPACKAGES = ("numerics", "data", "setting", "robustness", "sparsity", "resolution", "claims", "crosscheck", "experiments")
+_SECTIONS = ("setting", "robustness", "sparsity", "resolution")
+_SUBPACKAGES = ("numerics", "data", *_SECTIONS, "claims", "crosscheck", "experiments")
 __all__ = ["__version__", *_SUBPACKAGES]
 
 

@@ -138,7 +138,8 @@ def trigonometric_pooling_is_invariant(problem: Problem) -> Evidence:
         doubled = trigonometric_interpolation(v[None, None], [2 * n for n in v.shape])
         strided = [TrigonometricStride(2 * s).forward({}, x)[0] for s, x in ((2, doubled), (1, v[None, None]))]
         lhs, rhs = invariant(Resize(theta.shape), v, size)
-        return np.concatenate([lhs.ravel(), strided[0].ravel()]), np.concatenate([rhs.ravel(), strided[1].ravel()])
+        left, right = (np.concatenate([x.ravel(), y.ravel()]) for x, y in zip((lhs, rhs), strided))
+        return left, right, float(np.abs(v).max()) or 1.0
 
     return identity(sides)
 

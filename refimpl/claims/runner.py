@@ -22,7 +22,7 @@ from refimpl import chapter
 from refimpl.claims import sound_claims
 from refimpl.claims.claim import Claim, Evidence
 from refimpl.claims.literal import arguments
-from refimpl.claims.search import Outcome, Result, verify
+from refimpl.claims.search import INTERRUPTED, Outcome, Result, verify
 
 Record = dict[str, Any]
 
@@ -43,9 +43,17 @@ def run(claims: Sequence[Claim], plan: Plan, jobs: int = 1, scheduler: str | Non
     if scheduler is not None:
         yield from _on_cluster(claims, plan, scheduler)
     elif jobs == 1 or len(claims) <= 1:
-        yield from (record(verify(c, plan.examples, plan.seed, plan.fixed)) for c in claims)
+        yield from _in_this_process(claims, plan)
     else:
         yield from _in_processes(claims, plan, min(jobs, len(claims)))
+
+
+def _in_this_process(claims: Sequence[Claim], plan: Plan) -> Iterator[Record]:
+    with _interrupts_noted():
+        for claim in claims:
+            yield record(verify(claim, plan.examples, plan.seed, plan.fixed))
+            if INTERRUPTED.is_set():
+                raise KeyboardInterrupt
 
 
 def verify_key(key: str, plan: Plan) -> Record:
@@ -72,6 +80,27 @@ def _in_processes(claims: Sequence[Claim], plan: Plan, jobs: int) -> Iterator[Re
         for child in multiprocessing.active_children():
             child.terminate()
         raise
+
+
+@contextmanager
+def _interrupts_noted() -> Iterator[None]:
+    """Ctrl-C sets `INTERRUPTED`; a second one raises at once. Where it is ignored, it stays so."""
+    here = threading.current_thread() is threading.main_thread()
+    if not here or signal.getsignal(signal.SIGINT) != signal.default_int_handler:
+        yield
+        return
+
+    def note(number: int, frame: Any) -> None:
+        if INTERRUPTED.is_set():
+            signal.default_int_handler(number, frame)
+        INTERRUPTED.set()
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        INTERRUPTED.clear()
 
 
 @contextmanager

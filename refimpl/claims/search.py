@@ -6,6 +6,7 @@ The same claim, seed and number of examples give the same result on every run, i
 
 from __future__ import annotations
 
+import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -39,6 +40,11 @@ Instance = Mapping[str, Any]
 
 ATTAINED = 1 - 64 * float(np.finfo(float).eps)
 """From this lhs / rhs on, a constant counts as attained."""
+
+
+INTERRUPTED = threading.Event()
+"""Set by Ctrl-C: the search ends with KeyboardInterrupt at its next instance. Raised where the signal happens to
+arrive, the exception could be lost, since Python ignores those of the garbage collector's callbacks."""
 
 
 class _Violation(AssertionError):
@@ -162,6 +168,8 @@ def _attempt(subject: Control, outcome: Outcome) -> Callable[..., None]:
     """The body at one instance: recorded in ``outcome``, raising when the statement fails."""
 
     def attempt(**instance: Any) -> None:
+        if INTERRUPTED.is_set():
+            raise KeyboardInterrupt
         try:
             evidence = subject.body(**instance)
         except Exception:
