@@ -225,3 +225,26 @@ def test_a_strangers_linbreg():
     text = reports.text(found)
     assert "first differs at step 1, coordinate 0" in text
     assert "Your output equals: threshold not scaled by delta" in text
+
+
+def test_scikit_learn_squared_error_agrees_and_its_softmax_underflows():
+    metrics = pytest.importorskip("sklearn.metrics")
+    extmath = pytest.importorskip("sklearn.utils.extmath")
+
+    def squared(y, target):
+        return metrics.mean_squared_error(np.ravel(target), np.ravel(y))
+
+    def finite_only(function):
+        def answer(y, target):  # None declines: scikit-learn refuses NaN and infinities
+            return function(y, target) if np.isfinite(y).all() and np.isfinite(target).all() else None
+
+        return answer
+
+    def entropy(logits, labels):
+        with np.errstate(divide="ignore"):
+            return -np.mean(np.log(extmath.softmax(logits)[np.arange(len(labels)), labels]))
+
+    usual = dict(y=np.array([[0.5, -1.0]]), target=np.array([[0.25, 2.0]]))
+    assert squared(**usual) == (0.25**2 + 9) / 2
+    assert_agrees("setting.squared_error.value", finite_only(squared))
+    assert not check("setting.cross_entropy.value", entropy, examples=20).agrees, "log of an underflowed softmax"
