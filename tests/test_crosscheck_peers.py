@@ -244,7 +244,7 @@ def test_scikit_learn_squared_error_agrees_and_its_softmax_underflows():
         with np.errstate(divide="ignore"):
             return -np.mean(np.log(extmath.softmax(logits)[np.arange(len(labels)), labels]))
 
-    usual = dict(y=np.array([[0.5, -1.0]]), target=np.array([[0.25, 2.0]]))
+    usual = {"y": np.array([[0.5, -1.0]]), "target": np.array([[0.25, 2.0]])}
     assert squared(**usual) == (0.25**2 + 9) / 2
     assert_agrees("setting.squared_error.value", finite_only(squared))
     assert not check("setting.cross_entropy.value", entropy, examples=20).agrees, "log of an underflowed softmax"
