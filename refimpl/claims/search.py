@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from typing import Any
@@ -183,18 +183,23 @@ def _attempt(subject: Control, outcome: Outcome) -> Callable[..., None]:
     return attempt
 
 
-def _search(attempt: Callable[..., None], given: Instance, examples: int, seed: int) -> None:
-    @hypothesis.seed(seed)
-    @hypothesis.settings(
+def quiet_settings(examples: int, phases: Sequence[Phase]) -> hypothesis.settings:
+    """A search that prints nothing, stores nothing and has no deadline: its caller reports."""
+    return hypothesis.settings(
         max_examples=examples,
         deadline=None,
         database=None,
         print_blob=False,
         report_multiple_bugs=False,
         verbosity=Verbosity.quiet,
-        phases=[Phase.generate, Phase.target, Phase.shrink],
+        phases=phases,
         suppress_health_check=list(HealthCheck),
     )
+
+
+def _search(attempt: Callable[..., None], given: Instance, examples: int, seed: int) -> None:
+    @hypothesis.seed(seed)
+    @quiet_settings(examples, [Phase.generate, Phase.target, Phase.shrink])
     @hypothesis.given(st.fixed_dictionaries(dict(given)))
     def run(instance: dict[str, Any]) -> None:
         attempt(**{name: instance[name] for name in given})

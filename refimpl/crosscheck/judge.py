@@ -10,9 +10,10 @@ from typing import Any
 
 import hypothesis
 import numpy as np
-from hypothesis import HealthCheck, Phase, Verbosity
+from hypothesis import Phase
 from hypothesis import strategies as st
 
+from refimpl.claims.search import quiet_settings
 from refimpl.crosscheck import diagnosis
 from refimpl.crosscheck.candidates import Failure, NotOffered, Run
 from refimpl.crosscheck.diagnosis import Diagnosis
@@ -211,16 +212,7 @@ class _Found(Exception):
 
 def _search(drawn: st.SearchStrategy[Case], visit: Any, examples: int, seed: int, shrink: bool) -> None:
     @hypothesis.seed(seed)
-    @hypothesis.settings(
-        max_examples=examples,
-        deadline=None,
-        database=None,
-        print_blob=False,
-        report_multiple_bugs=False,
-        verbosity=Verbosity.quiet,
-        phases=[Phase.generate, Phase.shrink] if shrink else [Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
+    @quiet_settings(examples, [Phase.generate, Phase.shrink] if shrink else [Phase.generate])
     @hypothesis.given(drawn)
     def run(case: Case) -> None:
         visit(case)
