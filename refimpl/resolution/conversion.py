@@ -150,6 +150,10 @@ def resolution_free(network: Network) -> Network:
 
     A strided convolution becomes the same at stride 1 followed by trigonometric interpolation to ceil(N / s),
     which spectral layers commute with (Corollary 4.31, Section 4.4.3). Pooling layers are left alone.
+
+    Raises
+    ------
+    ValueError : something that is no `Network`.
     """
     if not isinstance(network, Chain):
         validate.fail("network", "a Network", validate.describe(network))
@@ -170,7 +174,10 @@ def _resolution_free(layer: Layer) -> Layer:
 
 
 def trigonometric_resnet18(classes: int = 10, in_channels: int = 3) -> Network:
-    """`refimpl.setting.resnet18` with circular padding and trigonometric striding: the same theta, any resolution."""
+    """`refimpl.setting.resnet18` with circular padding and trigonometric striding: the same theta, any resolution.
+
+    Section 4.4.3. Raises ValueError for classes or channels below 1.
+    """
     return resolution_free(builders.resnet18(classes, in_channels))
 
 

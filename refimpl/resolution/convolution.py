@@ -27,7 +27,8 @@ def pad_kernel(theta: Array, size: Size) -> Array:
 
 
 def spatial_convolution(theta: Array, v: Array) -> Array:
-    """C(theta)(v)_j = sum_k theta_k v_{j-k}, periodic, with theta zero-padded (or cropped) to the size of v.
+    """C(theta)(v)_j = sum_k theta_k v_{j-k}, periodic, with theta zero-padded (or cropped) to the size of v
+    (Section 4.4).
 
     Parameters
     ----------
@@ -43,7 +44,10 @@ def spatial_convolution(theta: Array, v: Array) -> Array:
 
 
 def spatial_convolution_channels(theta: Array, v: Array) -> Array:
-    """y_o = sum_i C(theta_oi)(v_i) for theta (c_out, c_in, M_1, ..., M_d) and v (..., c_in, N_1, ..., N_d)."""
+    """y_o = sum_i C(theta_oi)(v_i) for theta (c_out, c_in, M_1, ..., M_d) and v (..., c_in, N_1, ..., N_d).
+
+    The spatial implementation of Section 4.4. Raises ValueError as `spatial_convolution` does, and for other channels.
+    """
     theta, v = _kernel_and_image(theta, v, channels=2)
     d = theta.ndim - 2
     _same_channels(theta, v, d)
@@ -99,7 +103,10 @@ def spectral_convolution(theta_hat: Array, v: Array) -> Array:
 
 
 def spectral_convolution_channels(theta_hat: Array, v: Array) -> Array:
-    """y_o = sum_i K(theta_hat_oi)(v_i) for theta_hat (c_out, c_in, M_1, ..., M_d) and v (..., c_in, N_1, ..., N_d)."""
+    """y_o = sum_i K(theta_hat_oi)(v_i) for theta_hat (c_out, c_in, M_1, ..., M_d) and v (..., c_in, N_1, ..., N_d).
+
+    The layer of (4.38). Raises ValueError as `spectral_convolution` does, and for other channels.
+    """
     theta_hat, v, d = _spectrum_and_image(theta_hat, v, channels=2)
     _same_channels(theta_hat, v, d)
     product = multiplier(theta_hat, v.shape[-d:]) * np.expand_dims(fourier.transform(v, d), -d - 2)
@@ -126,13 +133,17 @@ def _spectrum_and_image(theta_hat: Array, v: Array, channels: int) -> tuple[Arra
 def to_spectral(theta: Array, size: Size) -> Array:
     """theta_hat = T(theta^{M -> N}) with doubled Nyquist entries: K(theta_hat) = C(theta) on size N (Lemma 4.29).
 
-    ``size`` has one entry for each of the trailing axes of theta; leading axes are channels.
+    theta is (..., M_1, ..., M_d) for ``size`` (N_1, ..., N_d); leading axes are channels.
+    Raises ValueError for sizes < 1 or too few axes.
     """
     size = fourier.sizes("size", size)
     return fourier.scale_nyquist(fourier.transform(pad_kernel(theta, size), len(size)), 2, len(size))
 
 
 def to_spatial(theta_hat: Array, size: Size) -> Array:
-    """theta = T^-1(theta_hat^{M -> N}) with halved Nyquist entries: C(theta) = K(theta_hat) on size N (Lemma 4.29)."""
+    """theta = T^-1(theta_hat^{M -> N}) with halved Nyquist entries: C(theta) = K(theta_hat) on size N (Lemma 4.29).
+
+    theta_hat is (..., M_1, ..., M_d), ``size`` (N_1, ..., N_d). Raises ValueError for sizes < 1 or too few axes.
+    """
     size = fourier.sizes("size", size)
     return fourier.inverse_transform(multiplier(theta_hat, size), len(size))

@@ -35,7 +35,10 @@ def frequencies(n: int) -> Array:
 
 
 def grid(n: int, dtype: Any = np.float64) -> Array:
-    """The points x_j = j/n of the torus R/Z on one axis (the printed j/(n-1) would hit x = 0 twice)."""
+    """The points x_j = j/n of the torus R/Z on one axis (the printed j/(n-1) would hit x = 0 twice).
+
+    The grid of Section 4.4. Raises ValueError for n < 1 or a dtype that is not floating.
+    """
     dtype = validate.float_dtype("dtype", dtype)
     return spatial_indices(n).astype(dtype) / dtype.type(n)
 
@@ -77,13 +80,17 @@ def norm_constant(norm: str | float, count: int, dtype: Any = np.float64) -> Any
 
 
 def dft(v: Array, norm: str | float = "1", ndim: int | None = None) -> Array:
-    """(F v)_k = (1/lambda) sum_{j in J_N} v_j exp(-2 pi i <k, j/N>), in FFT order.
+    """(F v)_k = (1/lambda) sum_{j in J_N} v_j exp(-2 pi i <k, j/N>), in FFT order (Section 4.4.1).
 
     Parameters
     ----------
     v : real or complex, (..., N_1, ..., N_d).
     norm : lambda, see `norm_constant`.
     ndim : d, the number of trailing axes that are transformed; all by default.
+
+    Raises
+    ------
+    ValueError : an empty array, fewer axes than ndim, an unknown norm.
     """
     v = spectrum_array("v", v) if validate.array("v", v).dtype.kind == "c" else validate.real_array("v", v)
     axes = trailing("v", v, ndim)
@@ -91,19 +98,29 @@ def dft(v: Array, norm: str | float = "1", ndim: int | None = None) -> Array:
 
 
 def inverse_dft(v_hat: Array, norm: str | float = "1", ndim: int | None = None) -> Array:
-    """(F^-1 w)_j = (lambda / |J_N|) sum_{k in I_N} w_k exp(2 pi i <k, j/N>); complex, w in FFT order."""
+    """(F^-1 w)_j = (lambda / |J_N|) sum_{k in I_N} w_k exp(2 pi i <k, j/N>); complex, w in FFT order
+    (Section 4.4.1).
+
+    v_hat is (..., N_1, ..., N_d); ``norm`` and ``ndim`` as in `dft`, and Raises ValueError as it does.
+    """
     v_hat = spectrum_array("v_hat", v_hat)
     axes = trailing("v_hat", v_hat, ndim)
     return fft.ifftn(v_hat, axes=axes) * norm_constant(norm, _count(v_hat, axes), v_hat.dtype)
 
 
 def transform(theta: Array, ndim: int | None = None) -> Array:
-    """T(theta) = lambda F(theta) of Lemma 4.29: the same for every lambda."""
+    """T(theta) = lambda F(theta) of Lemma 4.29: the same for every lambda.
+
+    theta is (..., M_1, ..., M_d), d = ``ndim`` (default: all axes). Raises ValueError as `dft` does.
+    """
     return dft(theta, "1", ndim)
 
 
 def inverse_transform(theta_hat: Array, ndim: int | None = None) -> Array:
-    """T^-1 on C_sym: real, the Hermitian part of theta_hat is what counts."""
+    """T^-1 of Lemma 4.29 on C_sym: real, the Hermitian part of theta_hat is what counts.
+
+    theta_hat is (..., M_1, ..., M_d), d = ``ndim`` (default: all axes). Raises ValueError as `dft` does.
+    """
     return inverse_dft(theta_hat, "1", ndim).real
 
 
@@ -118,19 +135,26 @@ def reflect(v_hat: Array, ndim: int | None = None) -> Array:
 
 
 def hermitian_part(v_hat: Array, ndim: int | None = None) -> Array:
-    """The orthogonal projection (w_k + conj w_{-k}) / 2 onto C_sym = F(R^J), for the inner product Re <a, b>."""
+    """The orthogonal projection (w_k + conj w_{-k}) / 2 onto C_sym = F(R^J), for the inner product Re <a, b>
+    (Section 4.4.1).
+
+    v_hat is (..., N_1, ..., N_d), d = ``ndim`` (default: all axes). Raises ValueError as `dft` does.
+    """
     v_hat = spectrum_array("v_hat", v_hat)
     return (v_hat + np.conj(reflect(v_hat, ndim))) / 2
 
 
 def hermitian_defect(v_hat: Array, ndim: int | None = None) -> float:
-    """max_k |w_k - conj w_{-k}|: zero iff w lies in C_sym, that is iff F^-1 w is real."""
+    """max_k |w_k - conj w_{-k}|: zero iff w lies in C_sym, that is iff F^-1 w is real (Section 4.4.1).
+
+    v_hat is (..., N_1, ..., N_d), d = ``ndim`` (default: all axes). Raises ValueError as `dft` does.
+    """
     v_hat = spectrum_array("v_hat", v_hat)
     return float(np.max(np.abs(v_hat - np.conj(reflect(v_hat, ndim)))))
 
 
 def pad_spectrum(v_hat: Array, size: Size, nyquist: str = "split") -> Array:
-    """v_hat^{N -> L}: copy the frequencies both sizes have, zero the others; one axis after the other.
+    """v_hat^{N -> L}: copy the frequencies both sizes have, zero the others; one axis after the other (Section 4.4.1).
 
     With m = min(N, L) even and N != L, ``nyquist`` says what happens at |k| = m/2:
     "split" (Nyquist splitting): up, w_{m/2} / 2 goes to both +m/2 and -m/2; down, w_{m/2} + w_{-m/2} is kept;
@@ -152,6 +176,9 @@ def pad_spectrum_adjoint(w_hat: Array, size: Size, nyquist: str = "split") -> Ar
     """The adjoint of ``pad_spectrum(., w_hat.shape)`` from spectra of the given size: <P a, w> = <a, P* w>.
 
     Up with splitting: (w_{m/2} + w_{-m/2}) / 2; down: w_{m/2} goes to both +m/2 and -m/2.
+
+    w_hat is (..., L_1, ..., L_d), the result (..., N_1, ..., N_d) for size (N_1, ..., N_d). Section 4.4.1; Raises
+    ValueError as `pad_spectrum` does.
     """
     return _pad(w_hat, size, nyquist, adjoint=True)
 
@@ -200,7 +227,10 @@ def scale_nyquist(v_hat: Array, factor: float, ndim: int | None = None) -> Array
 
 
 def half_spectrum(v_hat: Array) -> Array:
-    """The stored half of a Hermitian spectrum: 0 <= k_d <= N_d / 2 on the last axis."""
+    """The stored half of a Hermitian spectrum: 0 <= k_d <= N_d / 2 on the last axis (Section 4.4.1).
+
+    v_hat is (..., N_1, ..., N_d). Raises ValueError for an array without axes.
+    """
     v_hat = spectrum_array("v_hat", v_hat)
     trailing("v_hat", v_hat, 1)
     return v_hat[..., : v_hat.shape[-1] // 2 + 1]
@@ -209,7 +239,8 @@ def half_spectrum(v_hat: Array) -> Array:
 def half_spectrum_weights(n: int, dtype: Any = np.float64) -> Array:
     """How often each stored column counts in the full spectrum of last size n: 1, 2, ..., 2 and a last 1 if n is even.
 
-    Hence sum_k |w_k|^2 = sum_stored weight |w_k|^2, and a gradient in the half storage carries these weights.
+    Hence sum_k |w_k|^2 = sum_stored weight |w_k|^2, and a gradient in the half storage carries these weights
+    (Lemma 4.30). Raises ValueError for n < 1.
     """
     weights = np.full(validate.integer("n", n, low=1) // 2 + 1, 2, validate.float_dtype("dtype", dtype))
     weights[0] = 1
@@ -221,7 +252,8 @@ def half_spectrum_weights(n: int, dtype: Any = np.float64) -> Array:
 def full_spectrum(half: Array, n: int, ndim: int | None = None) -> Array:
     """The Hermitian spectrum of last size n with this stored half; inverse of `half_spectrum` on C_sym.
 
-    The columns k_d = 0 and n/2 contain both k' and -k': their Hermitian part is taken, as inverse real FFTs do.
+    The columns k_d = 0 and n/2 contain both k' and -k': their Hermitian part is taken, as inverse real FFTs do
+    (Section 4.4.1). half is (..., N_1, ..., N_d // 2 + 1), its transformed axes d = ``ndim``.
 
     Raises
     ------

@@ -22,7 +22,8 @@ FFT_FROM = 192  # sizes from which, with few small factors, two FFTs beat a matr
 
 
 def trigonometric_interpolation(v: Array, size: Size) -> Array:
-    """v^{N-tri->L}: the values at the new nodes of the trigonometric polynomial through v; real in, real out.
+    """v^{N-tri->L}: the values at the new nodes of the trigonometric polynomial through v; real in, real out
+    (Section 4.4).
 
     Frequencies |k| < min(N, L)/2 are kept; at the Nyquist frequency of an even smaller size, cos(pi N x) going up and
     both +-L/2 folded into one going down. The text's F^-1((F v)^{N -> L}) needs lambda_L / lambda_N = |J_L| / |J_N|.
@@ -43,6 +44,9 @@ def resize(v: Array, size: Size, method: str = "trigonometric", antialias: bool 
     """I(v): interpolate the last len(size) axes of v to ``size`` with one of `METHODS`.
 
     ``antialias`` widens the bilinear and bicubic kernels when shrinking and is ignored otherwise.
+
+    v is (..., N_1, ..., N_d), real (input interpolation, Section 4.4). Raises ValueError for an
+    unknown method, complex or empty v, sizes < 1.
     """
     v, size = _checked("v", v, size, method)
     antialias = validate.flag("antialias", antialias)
@@ -52,7 +56,10 @@ def resize(v: Array, size: Size, method: str = "trigonometric", antialias: bool 
 
 
 def resize_adjoint(g: Array, size: Size, method: str = "trigonometric", antialias: bool = False) -> Array:
-    """I^T(g) for the interpolation I from ``size`` to the size of g: <I v, g> = <v, I^T g>."""
+    """I^T(g) for the interpolation I from ``size`` to the size of g: <I v, g> = <v, I^T g>.
+
+    g is (..., L_1, ..., L_d), real (Section 4.4). Raises ValueError as `resize` does.
+    """
     g, size = _checked("g", g, size, method)
     antialias = validate.flag("antialias", antialias)
     for axis, n in zip(range(-len(size), 0), size):

@@ -22,9 +22,12 @@ def check_grid(x: Array, channels: int | None, d: int) -> None:
 
 @dataclass(frozen=True)
 class Resize(Layer):
-    """Input interpolation I to a fixed size as a layer; with "trigonometric" also a pooling to a fixed size.
+    """Input interpolation I (Section 4.4) to a fixed size as a layer; with "trigonometric" also a pooling to a fixed
+    size.
 
     It is linear: dx = I^T dy. The last len(size) axes are resized.
+
+    Raises ValueError for sizes below 1 or an unknown method.
     """
 
     size: tuple[int, ...]
@@ -51,6 +54,8 @@ class TrigonometricStride(Layer):
     """Striding that keeps equivariance: trigonometric interpolation from N_a to ceil(N_a / stride_a) on each grid axis.
 
     ``stride`` is one integer for all axes or one for each.
+
+    Corollary 4.31, Section 4.4.3. Raises ValueError for a stride below 1.
     """
 
     stride: int | tuple[int, ...] = 2
@@ -76,6 +81,8 @@ class OversampledActivation(Layer):
     """sigma on a finer grid: interpolate from N to factor N, apply sigma, interpolate back. Less aliasing (4.36).
 
     Derivative: dx = U^T (sigma'(U x) . D^T dy) with the interpolations U up and D down.
+
+    Raises ValueError for a factor below 1 or something that is no `Activation`.
     """
 
     activation: Activation = field(default_factory=ReLU)

@@ -19,7 +19,10 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class WeightPenalty(Penalty):
-    """R(theta) = 1/2 |weights|^2 (biases are free); gradient: the weights."""
+    """R(theta) = 1/2 |weights|^2 (biases are free); gradient: the weights.
+
+    The weight regularization that Section 4.2.3 compares with.
+    """
 
     def __call__(
         self, network: Network, theta: Array, memory: Memory, pool: Array, rng: np.random.Generator
@@ -34,7 +37,10 @@ class WeightPenalty(Penalty):
 
 @dataclass(frozen=True)
 class ProductPenalty(Penalty):
-    """R(theta) = the product bound (4.5), an upper bound of Lip(f_theta), by its subgradient."""
+    """R(theta) = the product bound (4.5), an upper bound of Lip(f_theta), by its subgradient.
+
+    Raises ValueError for p other than 1, 2, inf, and as `product_bound_gradient` does.
+    """
 
     p: float = 2
 
@@ -55,6 +61,8 @@ class ExactLipschitzPenalty(Penalty):
 
     f is affine on the steepest piece, so the quotient of two points inside it is Lip(f), and stays the quotient
     of that piece under small changes of theta: its gradient is the gradient of Lip wherever Lip has one.
+
+    It is the penalty of (4.4), on (low, high). Raises ValueError as `exact_lipschitz` does.
     """
 
     low: float = -np.inf
@@ -84,10 +92,12 @@ class ExactLipschitzPenalty(Penalty):
 
 @dataclass(frozen=True)
 class AdversarialInputs(Penalty):
-    """Adversarial training, min E max over B(x, eps) of the loss: the batch is replaced by what PGD finds.
+    """Adversarial training, min E max over B(x, eps) of the loss (Section 4.2): the batch becomes what PGD finds.
 
     By Danskin the gradient of the inner maximum is the gradient at the maximiser. The budget grows linearly to
     eps over the first ``warmup`` epochs: from scratch a large one can end in a constant network.
+
+    Madry et al. 2018. Raises ValueError for eps < 0, steps or warmup out of range, p other than 1, 2, inf.
     """
 
     eps: float = 1.0

@@ -38,10 +38,11 @@ def fgsm(
     targeted: Any = None,
     loss: Loss = CROSS_ENTROPY,
 ) -> Any:
-    """One step of the iteration of `pgd`, from x itself and as long as the budget: x + eps d, projected.
+    """One step of the iteration of `pgd` on (4.3), from x itself and as long as the budget: x + eps d, projected.
 
     In the l_inf ball without a box this is the fast gradient sign method x + eps sign(grad_x loss), the
-    maximiser of the linearised loss. Arguments, result and errors as for `pgd`.
+    maximiser of the linearised loss. Arguments (x (B, ...), labels (B,)),
+    result and errors as for `pgd`. Goodfellow, Shlens and Szegedy 2015.
     """
     return pgd(network, theta, x, labels, eps, p, 1, None, gradient, 1, box, None, targeted=targeted, loss=loss)
 

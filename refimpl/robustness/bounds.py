@@ -23,7 +23,10 @@ Kind = Literal["lower", "exact", "upper"]
 
 @dataclass(frozen=True)
 class Bound:
-    """A number that stands for Lip(f), and on which side of it: "lower", "exact" or "upper"."""
+    """A number that stands for Lip(f) (Section 4.2), and on which side of it: "lower", "exact" or "upper".
+
+    Raises ValueError for another kind or a negative value.
+    """
 
     value: float
     kind: Kind
@@ -35,7 +38,10 @@ class Bound:
 
 
 def margin(logits: Array, labels: Array) -> Array:
-    """f_y - max over j != y of f_j, for every sample: positive iff the label is the unique maximum."""
+    """f_y - max over j != y of f_j, for every sample: positive iff the label is the unique maximum (Section 4.2).
+
+    logits (B, C) and labels (B,) give (B,). Raises ValueError for other shapes or labels outside 0 ... C - 1.
+    """
     logits = validate.real_array("logits", logits, ndim=2)
     labels = validate.labels("labels", labels, *logits.shape)
     others = logits.copy()
@@ -44,7 +50,9 @@ def margin(logits: Array, labels: Array) -> Array:
 
 
 def certified_radius(margins: Any, bound: Bound, q: float = 2) -> Array:
-    """Inside which radius no adversarial example exists: margin / (sqrt 2 Lip) for l_2 outputs, 0 for negative margins.
+    """Inside which radius no adversarial example (Section 4.2) exists: margin / (sqrt 2 Lip) for l_2 outputs.
+
+    It is 0 for negative margins; margins of any shape.
 
     f_y - f_j moves by at most ||e_y - e_j||_{q*} Lip ||x - xbar||: the factor is sqrt 2 for q = 2, 2 for
     q = inf, 1 for q = 1, with Lip from the norm of the inputs to ||.||_q.
@@ -191,7 +199,8 @@ def _matrix(layer: Layer, grid: tuple[int, ...]) -> Array:
 def convolution_norm(
     weight: Array, p: float = 2, padding: str = "circular", grid: Sequence[int] | None = None
 ) -> float:
-    """An upper bound of ||x -> W x||_{p -> p} for a convolution W (c_out, c_in, kh, kw), at any stride.
+    """An upper bound of ||x -> W x||_{p -> p} for a convolution with weight W (c_out, c_in, kh, kw), at any stride
+    (Section 4.2).
 
     p = inf: max over output channels of sum |W|; p = 1: over input channels (exact at stride 1, away from the edge).
     p = 2: the circular operator is block diagonal in the Fourier basis, its norm the largest singular value of
@@ -230,10 +239,16 @@ def power_iteration(
     """||A||_2 of an affine layer x -> A x + b from below: v <- A^T A v / ||A^T A v||, then ||A v|| / ||v||.
 
     For any padding and stride, where the symbol gives an upper bound only; never a certificate itself.
+    It is the lower counterpart of the factors in (4.5).
 
     Parameters
     ----------
+    params : name -> array, each of the shape that ``layer.shapes`` gives.
     shape : of one input, without the batch axis.
+
+    Raises
+    ------
+    ValueError : steps below 1, another shape than the layer takes.
     """
     validate.provides("layer", layer, "forward", "backward")
     validate.mapping("params", params, layer.shapes)

@@ -29,6 +29,10 @@ class ClipPenalty(Penalty):
     start_from : "perturbed": x with x + U[-amplitude, amplitude]; "different": two samples of the data.
     resample : draw X_Lip anew every so many steps; None never.
     p, q : norms of inputs and outputs.
+
+    Raises
+    ------
+    ValueError : a field out of range.
     """
 
     pairs: int = 300
@@ -103,10 +107,11 @@ def train_clip(network: Network, theta: Array, x: Array, y: Array, lam: float = 
 
     Parameters
     ----------
+    x, y : (B, ...) inputs and (B,) labels, as in `train`.
     lam : the weight of the penalty (4.4); its rule over the epochs is the option ``schedule``.
     options : the fields of `ClipPenalty` (power, reduce, tau, box, ...); everything else goes to
         `refimpl.robustness.training.train` (epochs, batch, eta, validation, pool, state, rng, callback, ...),
-        where result and errors are described.
+        where the result, and what Raises, are described.
 
     Examples
     --------

@@ -25,7 +25,7 @@ def exact_lipschitz(
     q: float | None = None,
     limit: int = 20_000,
 ) -> float:
-    """Lip(f_theta) = max ||f(x) - f(xbar)||_q / ||x - xbar||_p over the domain, exactly up to rounding.
+    """Lip(f_theta) = max ||f(x) - f(xbar)||_q / ||x - xbar||_p over the domain, exactly up to rounding (Section 4.2).
 
     One input: the breakpoints of f (any size of network). More: all activation regions (a linear program for
     most of them), so small networks only.
@@ -50,7 +50,8 @@ def exact_lipschitz(
 
 
 def exact_lipschitz_rational(network: Network, theta: Array, domain: Any = None, q: float = np.inf) -> Fraction:
-    """Lip of a network with one input in rational arithmetic, without any rounding; floats count at their exact value.
+    """Lip of a network with one input in rational arithmetic, without any rounding; floats count at their exact value
+    (Section 4.2).
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ Layers = list[tuple[Array, Array]]
 
 
 def milp_lipschitz(network: Network, theta: Array, domain: Any, p: float = np.inf, limit: int = 1000) -> float:
-    """Lip(f_theta) = max over the box of ||grad f||_{p*} for one output, by integer programs.
+    """Lip(f_theta) = max over the box of ||grad f||_{p*} for one output, by integer programs (Section 4.2).
 
     Binary a marks the active neurons. Forward z_l = W_l h_{l-1} + b_l, h_l = a_l z_l; backward s_l = W_{l+1}^T y_{l+1},
     y_l = a_l s_l; grad f = W_1^T y_1. A product with a binary is linear once interval bounds of z and s are known.

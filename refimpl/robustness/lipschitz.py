@@ -20,7 +20,7 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class LipschitzReport:
-    """lower <= Lip(f) <= upper, with the exact constant where the network is small enough.
+    """lower <= Lip(f) <= upper, with the exact constant where the network is small enough (Section 4.2).
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ def lipschitz_report(
     input_shape: Sequence[int] | None = None,
     rng: np.random.Generator | int | None = 0,
 ) -> LipschitzReport:
-    """The sandwich lower <= exact <= upper for Lip(f_theta) in ||.||_p.
+    """The sandwich lower <= exact <= upper for Lip(f_theta) in ||.||_p (Section 4.2).
 
     Parameters
     ----------

@@ -40,7 +40,10 @@ def double(matrix: Array) -> Array:
 
 
 def norm(v: Array, p: float = 2) -> Array:
-    """||v_i||_p of every sample of a batch: (B, ...) to (B,)."""
+    """||v_i||_p of every sample of a batch: v (B, ...) to (B,).
+
+    The l_p distances of Section 4.2. Raises ValueError for p other than 1, 2, inf, or v without a batch axis.
+    """
     v = validate.real_array("v", v)
     if v.ndim == 0 or 0 in v.shape[1:]:
         validate.fail("v", "a batch of samples with entries", validate.describe(v))
@@ -66,7 +69,8 @@ def norming(v: Array, p: float = 2) -> Array:
 
 
 def operator_norm(matrix: Array, p: float = 2, q: float | None = None) -> float:
-    """max ||A v||_q over ||v||_p = 1, exactly; p, q in {1, 2, inf} (q = p if not given).
+    """max ||A v||_q over ||v||_p = 1 for a matrix A (m, n), exactly, as in (4.5); p, q in {1, 2, inf} (q = p if not
+    given).
 
     A closed form for (p, p), (1, q) and (p, inf); the other three pairs are NP-hard and enumerate signs:
     ||A||_{inf->q} = max over s in {-1, 1}^n of ||A s||_q and ||A||_{2->1} = ||A^T||_{inf->2}.

@@ -89,7 +89,8 @@ class Pieces(NamedTuple):
 
 
 def pieces(network: Network, theta: Array, domain: Any = None) -> Pieces:
-    """The affine pieces of a network with one input: zeros of every pre-activation become knots, layer by layer.
+    """The affine pieces of a network with one input: zeros of every pre-activation become knots, layer by layer
+    (for the exact constant of Section 4.2).
 
     The slope of a piece is the product of the weights under the sign pattern at its midpoint, never a secant:
     knots that nearly coincide (up to 1e-12) then cannot spoil it.

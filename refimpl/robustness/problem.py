@@ -32,7 +32,7 @@ def input_gradient(pullback: Pullback, dy: Array) -> Array:
 
 
 class Attack(NamedTuple):
-    """What an attack found: for every sample the iterate with success first, then the largest objective.
+    """What an attack on (4.3) found: for every sample the iterate with success first, then the largest objective.
 
     Attributes
     ----------

@@ -13,7 +13,9 @@ Box = tuple[Any, Any] | None
 
 
 def project_box(v: Array, box: Box = (0.0, 1.0)) -> Array:
-    """The nearest point of low <= z <= high, entrywise; ``box=None`` is the whole space.
+    """The nearest point of low <= z <= high, entrywise (Section 4.2); ``box=None`` is the whole space.
+
+    v has any shape.
 
     Raises
     ------
@@ -49,7 +51,7 @@ def check_box(box: Box, dtype: Any, shape: tuple[int, ...] | None = None) -> Box
 
 
 def project(v: Array, center: Array, eps: Any, p: float = 2, box: Box = (0.0, 1.0)) -> Array:
-    r"""The nearest point to v, in l_2, of B_p(center, eps) intersected with the box.
+    r"""The nearest point to v, in l_2, of B_p(center, eps) intersected with the box (Proj of Section 4.2).
 
     With w = v - center and the box shifted to [a, b], the optimality conditions leave one unknown:
     p = 2: z - center = clip(s w, a, b) with 0 <= s <= 1;  p = 1: clip(soft(w, mu), a, b) with mu >= 0;

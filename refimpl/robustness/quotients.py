@@ -14,7 +14,7 @@ Array = np.ndarray
 
 
 class QuotientGradient(NamedTuple):
-    """L of every pair, and the gradients of sum_i weights_i L_i^power in x, xbar and theta."""
+    """L of every pair, and the gradients of sum_i weights_i L_i^power in x, xbar and theta (Section 4.2.1)."""
 
     values: Array
     x: Array | None
@@ -25,7 +25,8 @@ class QuotientGradient(NamedTuple):
 def quotient(network: Network, theta: Array, x: Array, xbar: Array, p: float = 2, q: float = 2) -> Array:
     """L(x, xbar) = ||f(x) - f(xbar)||_q / ||x - xbar||_p of every pair, shape (P,).
 
-    A lower bound of Lip(f) at every pair. Pairs that coincide up to rounding give 0; NaN gives NaN.
+    x and xbar are (P, ...). A lower bound of Lip(f) (Section 4.2.1) at every pair. Pairs that coincide up to rounding
+    give 0; NaN gives NaN.
 
     Raises
     ------
@@ -67,7 +68,7 @@ def quotient_gradient(
     weights: Array | None = None,
     need: Need = "both",
 ) -> QuotientGradient:
-    """Gradients of sum_i weights_i L(x_i, xbar_i)^power by ONE forward and backward pass over 2P rows.
+    """Gradients of sum_i weights_i L(x_i, xbar_i)^power by one pass over 2P rows (Section 4.2.1).
 
     With F = f(x) - f(xbar), D = x - xbar and norming vectors u = d||F||_q, v = d||D||_p:
     dL = <u, dF> / ||D|| - L <v, dD> / ||D||, so the outputs at x and xbar get the cotangents +G and -G,
@@ -114,7 +115,10 @@ def lipschitz_estimate(
     q: float = 2,
     reduce: Literal["max", "mean"] = "max",
 ) -> float:
-    """Lip(f; X_Lip), the largest (or mean) quotient of a set of pairs: a lower bound of Lip(f)."""
+    """Lip(f; X_Lip), the largest (or mean) quotient of a set of pairs: a lower bound of Lip(f) (Section 4.2.1).
+
+    x and xbar are (P, ...). Raises ValueError as `quotient` does, for another ``reduce``, and without pairs.
+    """
     validate.choice("reduce", reduce, ("max", "mean"))
     values = quotient(network, theta, x, xbar, p, q)
     validate.nonempty("x", values)
@@ -122,7 +126,10 @@ def lipschitz_estimate(
 
 
 class Pairs(NamedTuple):
-    """X_Lip with the quotient L and the ascent step tau of every pair; x, xbar (P, ...), the rest (P,)."""
+    """X_Lip (Section 4.2.1) with the quotient L and the ascent step tau of every pair.
+
+    x and xbar are (P, ...), the rest (P,).
+    """
 
     x: Array
     xbar: Array
@@ -149,7 +156,8 @@ def ascend(
 
     Parameters
     ----------
-    tau : one step for all pairs or one a pair.
+    x, xbar : (P, ...) pairs.
+    tau : one step for all pairs, or (P,).
     rule : "printed" takes every step, also where L falls. "accept" keeps a step only where L rises, then
         multiplies the pair's tau by ``factor``, and divides it where the step was refused: L never decreases.
     box : keep the points in it (projected); None lets them leave the data range.
@@ -191,7 +199,10 @@ def _step(network: Network, theta: Array, at: Pairs, rule: str, box: Box, p: flo
 def perturbed_pairs(
     x: Array, amplitude: float = 0.1, rng: np.random.Generator | int | None = None, box: Box = None
 ) -> tuple[Array, Array]:
-    """The start of X_Lip, "a random perturbation of a subset of the data": (x, x + U[-a, a]) (Section 4.2.1)."""
+    """The start of X_Lip, "a random perturbation of a subset of the data": (x, x + U[-a, a]) (Section 4.2.1).
+
+    x is (P, ...); the perturbed points are clipped to the box. Raises ValueError for an amplitude <= 0.
+    """
     x = validate.real_array("x", x)
     a = validate.positive("amplitude", amplitude)
     if 2 * a == np.inf:

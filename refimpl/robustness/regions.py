@@ -37,7 +37,7 @@ class _Cell(NamedTuple):
 
 
 def regions(network: Network, theta: Array, domain: Any = None, limit: int = 20_000) -> list[Region]:
-    """All full-dimensional activation regions of a small ReLU network on a box.
+    """All full-dimensional activation regions of a small ReLU network on a box (Section 4.2).
 
     Neuron by neuron every cell is split by the zero set of the pre-activation. A side is kept when it
     contains a ball: half of the parent's inner ball if the hyperplane cuts that, else by a linear program.

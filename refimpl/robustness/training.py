@@ -16,7 +16,7 @@ Memory = dict[str, Array]
 
 
 class Penalty:
-    """R(theta) with a gradient, and a memory that travels with the training state; this base is R = 0."""
+    """R(theta) of (4.4) with a gradient, and a memory that travels with the training state; this base is R = 0."""
 
     def start(self, network: Network, theta: Array, pool: Array, rng: np.random.Generator) -> Memory:
         """The memory before the first step; ``pool`` is the data that pairs may be drawn from."""
@@ -34,7 +34,9 @@ class Penalty:
 
 
 class Record(NamedTuple):
-    """One epoch: means over its batches of loss, accuracy and penalty; lam; accuracy on the validation set."""
+    """One epoch of Algorithm 2: means over its batches of loss, accuracy and penalty; lam; accuracy on the validation
+    set.
+    """
 
     epoch: int
     loss: float
@@ -45,7 +47,7 @@ class Record(NamedTuple):
 
 
 class State(NamedTuple):
-    """Everything a training needs to continue: the next epoch depends on this value and the data alone."""
+    """Everything Algorithm 2 needs to continue: the next epoch depends on this value and the data alone."""
 
     theta: Array
     velocity: Array
@@ -74,7 +76,10 @@ class State(NamedTuple):
 
 
 class Schedule:
-    """A rule for lam from epoch to epoch; ``accuracy`` names the one it looks at. This base keeps lam."""
+    """A rule for lam from epoch to epoch (Section 4.2.3); this base keeps lam.
+
+    ``accuracy`` names the one it looks at, or is None.
+    """
 
     accuracy: Literal["validation", "training"] | None = None
 
@@ -94,6 +99,7 @@ CONSTANT = Schedule()
 class TowardsAccuracy(Schedule):
     """The chapter's rule (Section 4.2.3): after every epoch lam grows if the accuracy exceeds the target,
     shrinks if it is below; by an added increment (not below 0), or by a factor.
+    Raises ValueError for a field out of range.
     """
 
     target: float = 0.95
@@ -115,8 +121,10 @@ class TowardsAccuracy(Schedule):
 
 @dataclass(frozen=True)
 class AuthorsSchedule(Schedule):
-    """The rule of the published code: lam = 0 in epochs 0 ... warmup, then the lam asked for, and from then on
+    """The rule of the code of Bungert et al. 2021: lam = 0 in epochs 0 ... warmup, then the lam asked for, and from
+    then on
     every (cooldown + 1)-th epoch + change if the training accuracy exceeds the target, else - change (not below 0).
+    Raises ValueError for a field out of range.
     """
 
     target: float = 0.9
@@ -192,10 +200,10 @@ def train(
     Parameters
     ----------
     theta : the start; its dtype is that of the computation.
-    x, y : training data; y integer labels, or targets of the loss.
+    x, y : training data (B, ...) and its labels (B,), or targets (B, ...) of the loss.
     penalty : R; None is R = 0.
     validation : (x, y) for the accuracy after each epoch; by default the training data.
-    pool : the data that pairs of X_Lip are drawn from; by default x.
+    pool : the data (B, ...) that pairs of X_Lip are drawn from; by default x.
     state : continue from here, up to the same total of ``epochs``: bit for bit what the uninterrupted run gives.
     rng : a seed, or a generator that one is drawn from; every epoch has its own stream.
     callback : called with the state after every epoch.

@@ -42,14 +42,20 @@ def _fits(name: str, delta: Array, x: Array) -> None:
 
 
 def addition(x: Array, delta: Array) -> Array:
-    """T(x, delta) = x + delta."""
+    """T(x, delta) = x + delta (Section 4.2), delta of a shape that broadcasts to the shape of x.
+
+    Raises ValueError for any other.
+    """
     x, delta = validate.real_array("x", x), validate.real_array("delta", delta)
     _fits("delta", delta, x)
     return x + delta
 
 
 def translation(x: Array, shift: Sequence[int], boundary: Literal["periodic", "zero"] = "periodic") -> Array:
-    """T(x, (s, t))_{ij} = x_{i-s, j-t} for whole pixels; beyond the edge the image repeats or is zero."""
+    """T(x, (s, t))_{ij} = x_{i-s, j-t} for whole pixels; beyond the edge the image repeats or is zero.
+
+    Section 4.2; x is (B, ..., N, M). Raises ValueError for another shape, or a shift that is not two integers.
+    """
     x = _images(x)
     shift = validate.integers("shift", shift)
     if len(shift) != 2:
@@ -68,7 +74,8 @@ def rotation(x: Array, angle: float) -> Array:
     """Rotate the grid about its centre by an angle in radians, from the first grid axis towards the second.
 
     Bilinear interpolation of the zero-extended image; angle = 0 is the identity, a multiple of pi/2 on a
-    square grid a permutation of pixels (up to rounding of the angle).
+    square grid a permutation of pixels (up to rounding of the angle). T_r of Section 4.2; x is (B, ..., N, M).
+    Raises ValueError for another shape or an infinite angle.
     """
     x, angle = _images(x), validate.real("angle", angle)
     c, s = np.cos(angle), np.sin(angle)
@@ -82,19 +89,28 @@ def rotation(x: Array, angle: float) -> Array:
 
 
 def change_of_basis(x: Array, coefficients: Array) -> Array:
-    """T(x, delta) = B^T (B x + delta) for the orthonormal discrete cosine basis B of the grid."""
+    """T(x, delta) = B^T (B x + delta) for the orthonormal discrete cosine basis B of the grid (Section 4.2).
+
+    x is (B, ..., N, M), coefficients of a shape that broadcasts to it. Raises ValueError for others.
+    """
     x, coefficients = _images(x), validate.real_array("coefficients", coefficients)
     _fits("coefficients", coefficients, x)
     return to_pixels(to_cosines(x) + coefficients)
 
 
 def to_cosines(x: Array) -> Array:
-    """B x: the orthonormal DCT-II coefficients on the last two axes."""
+    """B x: the orthonormal DCT-II coefficients on the last two axes (Section 4.2).
+
+    x is (B, ..., N, M). Raises ValueError for fewer axes.
+    """
     return fft.dctn(_images(x), axes=(-2, -1), norm="ortho")
 
 
 def to_pixels(coefficients: Array) -> Array:
-    """B^T c: the image with these coefficients; inverse and adjoint of `to_cosines`."""
+    """B^T c: the image with these coefficients; inverse and adjoint of `to_cosines` (Section 4.2).
+
+    coefficients are (B, ..., N, M). Raises ValueError for fewer axes.
+    """
     return fft.idctn(_images(coefficients, "coefficients"), axes=(-2, -1), norm="ortho")
 
 
@@ -133,7 +149,9 @@ def cosine_attack(
     box: Box = (0.0, 1.0),
     **options: Any,
 ) -> Attack:
-    """PGD on the DCT coefficients chosen by ``mask`` (N, M): delta = 0 elsewhere, ||delta||_2 <= eps.
+    """PGD on (4.3) in the DCT coefficients chosen by ``mask`` (N, M): delta = 0 elsewhere, ||delta||_2 <= eps.
+
+    x is (B, ..., N, M), labels (B,).
 
     The basis is orthonormal, so the budget is the same in pixels. The found images are clipped to the box at
     the end, which never enlarges ||x - clean||_2 but may leave the subspace; success is judged after it.
@@ -165,9 +183,15 @@ def grid_attack(
 ) -> Attack:
     """The worst of T(x, delta) over a finite list of delta (angles of `rotation`, shifts of `translation`).
 
+    Section 4.2; x is (B, ...), labels (B,).
+
     Returns
     -------
     Attack : losses (number of deltas, 1, B); norms in l_2.
+
+    Raises
+    ------
+    ValueError : as `pgd`; no deltas.
     """
     x = check_inputs(x, box)
     problem = attack_problem(network, theta, x, labels, None, CROSS_ENTROPY)

@@ -22,9 +22,10 @@ def attack_2021(
     box: Box = (0.0, 1.0),
     rng: np.random.Generator | int | None = None,
 ) -> Attack:
-    """The attack behind the published numbers of [CLIP], kept for comparison: it over-reports robustness.
+    """The attack behind the numbers of Bungert et al. 2021 (CLIP), kept for comparison: it over-reports robustness.
 
-    A random start on the sphere; then delta <- clip(delta + step sign(grad)) to the box, *rescaled* to
+    x is (B, ...), labels (B,). A random start on the sphere; then delta <- clip(delta + step sign(grad)) to the box,
+    *rescaled* to
     ||delta||_2 = eps (no projection: it can never shrink, and may leave the box); samples that are already
     misclassified stop; the last iterate counts, clipped to the box. Raises as `pgd` does.
     """
@@ -61,7 +62,10 @@ def noise(
     box: Box = (0.0, 1.0),
     rng: np.random.Generator | int | None = None,
 ) -> Attack:
-    """A baseline without gradients: random feasible points (`random_start`), the best of ``trials`` a sample.
+    """A baseline without gradients: random feasible points (`random_start`), the best of ``trials`` a sample, for
+    (4.3).
+
+    x is (B, ...), labels (B,).
 
     An attack that finds less than this is broken. Raises as `pgd` does.
     """
@@ -80,7 +84,10 @@ def noise(
 def gaussian_noise(
     x: Array, scale: float = 1.0, box: Box = (0.0, 1.0), rng: np.random.Generator | int | None = None
 ) -> Array:
-    """x + scale N(0, 1), clipped to the box (``box=None``: unclipped)."""
+    """x + scale N(0, 1), clipped to the box (``box=None``: unclipped): the noise of Bungert et al. 2021, Table 1.
+
+    x is (B, ...). Raises ValueError for x outside the box or scale < 0.
+    """
     x = check_inputs(x, box)
     noisy = x + validate.generator("rng", rng).normal(0.0, validate.nonnegative("scale", scale), x.shape)
     return project(noisy.astype(x.dtype), x, np.inf, np.inf, box)

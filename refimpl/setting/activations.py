@@ -12,7 +12,10 @@ from refimpl.setting.layer import Array, Layer, Need, Params
 
 
 class Activation(Layer):
-    """y = sigma(x) entrywise; a subclass states ``value`` and ``slope`` (sigma' at x, given y = sigma(x))."""
+    """y = sigma(x) entrywise, the sigma of (4.2).
+
+    A subclass states ``value`` and ``slope``, sigma' at x, given y = sigma(x).
+    """
 
     lipschitz: float = 1.0  # the smallest constant of sigma, used by (4.5)
 
@@ -36,7 +39,7 @@ class Activation(Layer):
 
 @dataclass(frozen=True)
 class Identity(Activation):
-    """sigma(x) = x."""
+    """sigma(x) = x: with it the layer (4.2) is affine."""
 
     def value(self, x: Array) -> Array:
         """x."""
@@ -49,7 +52,7 @@ class Identity(Activation):
 
 @dataclass(frozen=True)
 class ReLU(Activation):
-    """sigma(x) = max(x, 0); at the kink the slope is 0. NaN stays NaN, in the slope too."""
+    """sigma(x) = max(x, 0) in (4.2); at the kink the slope is 0. NaN stays NaN, in the slope too."""
 
     def value(self, x: Array) -> Array:
         """max(x, 0)."""
@@ -75,7 +78,7 @@ class ReLU(Activation):
 
 @dataclass(frozen=True)
 class Sigmoid(Activation):
-    """sigma(x) = 1 / (1 + exp(-x)), stable for large |x|; Lipschitz constant 1/4, at 0."""
+    """sigma(x) = 1 / (1 + exp(-x)) in (4.2), stable for large |x|; Lipschitz constant 1/4, at 0."""
 
     lipschitz = 0.25
 
@@ -90,7 +93,7 @@ class Sigmoid(Activation):
 
 @dataclass(frozen=True)
 class Tanh(Activation):
-    """sigma(x) = tanh(x); Lipschitz constant 1, at 0."""
+    """sigma(x) = tanh(x) in (4.2); Lipschitz constant 1, at 0."""
 
     def value(self, x: Array) -> Array:
         """tanh(x)."""
@@ -103,7 +106,7 @@ class Tanh(Activation):
 
 @dataclass(frozen=True)
 class GELU(Activation):
-    """sigma(x) = x Phi(x), Phi the normal distribution function (exact, not its tanh approximation).
+    """sigma(x) = x Phi(x), Phi the normal distribution function (exact; Hendrycks and Gimpel 2016).
 
     The slope is largest at sqrt 2, where sigma'' = phi(x) (2 - x^2) changes sign: the Lipschitz constant is
     Phi(sqrt 2) + sqrt 2 phi(sqrt 2).

@@ -16,7 +16,7 @@ from refimpl.setting.pooling import AdaptiveAveragePool2d, MaxPool2d
 def mlp(
     sizes: Sequence[int], activation: Layer | None = None, final_activation: Layer | None = None, bias: bool = True
 ) -> Network:
-    """Dense layers of the given sizes with an activation (ReLU unless given) between them.
+    """Dense layers of the given sizes with an activation (ReLU unless given) between them (Section 4.1.1).
 
     ``mlp([784, 200, 80, 10])`` ends with a linear layer; ``final_activation`` adds one behind it.
 
@@ -40,7 +40,8 @@ def mlp(
 def convnet(classes: int = 10, in_channels: int = 1, size: int = 28) -> Network:
     """Two 5 x 5 convolutions of 64 channels, each with max pooling by 2 and ReLU, then 128 and the classes.
 
-    Without padding; 236,618 parameters for one channel, 28 x 28 pixels and 10 classes.
+    The network of Bungert et al. 2022, Table 1, without padding; 236,618 parameters for one channel, 28 x 28 pixels
+    and 10 classes.
 
     Raises
     ------
@@ -56,7 +57,8 @@ def convnet(classes: int = 10, in_channels: int = 1, size: int = 28) -> Network:
 def resnet18(classes: int = 10, in_channels: int = 3) -> Network:
     """ResNet-18 with a 3 x 3 stem for small images: 8 residual blocks of 64, 128, 256 and 512 channels.
 
-    No biases in the convolutions; 11,173,962 parameters for 3 channels and 10 classes.
+    He et al. 2016, see Section 4.1.1. No biases in the convolutions.
+    11,173,962 parameters for 3 channels and 10 classes.
     """
     layers: list[Layer] = [Conv2d(in_channels, 64, 3, bias=False), BatchNorm2d(64), ReLU()]
     channels = 64
@@ -68,7 +70,10 @@ def resnet18(classes: int = 10, in_channels: int = 3) -> Network:
 
 
 def residual_block(c_in: int, c_out: int, stride: int = 1) -> Residual:
-    """z -> S(z) + BN(conv(ReLU(BN(conv(z))))) by 3 x 3 convolutions; S a 1 x 1 convolution if the shape changes."""
+    """z -> S(z) + BN(conv(ReLU(BN(conv(z))))) by 3 x 3 convolutions (He et al. 2016).
+
+    S is a 1 x 1 convolution where the shape changes, else the identity.
+    """
     branch = [
         Conv2d(c_in, c_out, 3, stride, bias=False),
         BatchNorm2d(c_out),

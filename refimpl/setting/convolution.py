@@ -25,7 +25,7 @@ def pair(name: str, value: int | tuple[int, int], low: int = 1) -> Pair:
 class Conv2d(Layer):
     """y_o[i, j] = b_o + sum_{c, u, v} W[o, c, u, v] x_c[s i + u - p, t j + v - q]: a cross-correlation.
 
-    x is (batch, c_in, rows, columns), W (c_out, c_in, kh, kw). The convolution of the text is the same with the
+    x is (batch, c_in, rows, columns), W (c_out, c_in, kh, kw). The convolution of Section 4.1.1 is the same with the
     kernel turned by 180 degrees, W[o, c, ::-1, ::-1].
 
     Padding "zero" and "circular" put p = (kh - 1) // 2 rows above and kh // 2 below, columns likewise: an odd

@@ -17,7 +17,12 @@ def gradient_descent(gradient: Callable[[Array], Array], theta: Array, tau: Step
     Parameters
     ----------
     gradient : theta -> grad L(theta).
+    theta : the start, of any shape.
     tau : the step size, or k -> tau_k.
+
+    Raises
+    ------
+    ValueError : tau not positive, theta not real.
 
     Examples
     --------
@@ -31,7 +36,8 @@ def gradient_descent(gradient: Callable[[Array], Array], theta: Array, tau: Step
 def sgd(estimator: Callable[[Array, Rng], Array], theta: Array, tau: Steps, *, rng: Rng = None) -> Iterator[Array]:
     """theta_0, theta_1, ... with theta_{k+1} = theta_k - tau_k g(theta_k; omega_k), omega_k drawn anew (Section 4.1.2).
 
-    ``estimator(theta, rng)`` is a `GradientEstimator` or any function like it.
+    ``estimator(theta, rng)`` is a `GradientEstimator` or any function like it. theta may have any shape. Raises
+    ValueError for tau not positive or theta not real.
     """
     theta = validate.real_array("theta", theta)
     step, rng = _steps(tau), validate.generator("rng", rng)

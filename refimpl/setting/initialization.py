@@ -31,19 +31,28 @@ def fans(shape: Sequence[int]) -> tuple[int, int]:
 
 
 def he(shape: Sequence[int], distribution: Distribution = "normal", *, rng: Rng = None) -> Array:
-    """He weights: mean 0, variance 2 / fan_in, which ReLU layers need to keep the second moment."""
+    """He weights: mean 0, variance 2 / fan_in, which ReLU layers need to keep the second moment (He et al. 2015).
+
+    fan_in is the inputs of a weight (out, in, ...) times its grid. Raises ValueError for fewer than 2 axes.
+    """
     return _draw(shape, 2 / fans(shape)[0], distribution, rng)
 
 
 def glorot(shape: Sequence[int], distribution: Distribution = "normal", *, rng: Rng = None) -> Array:
-    """Glorot weights: mean 0, variance 2 / (fan_in + fan_out), a compromise of forward and backward."""
+    """Glorot weights: mean 0, variance 2 / (fan_in + fan_out), a compromise of forward and backward.
+
+    Glorot and Bengio 2010. Raises ValueError as `he` does.
+    """
     return _draw(shape, 2 / sum(fans(shape)), distribution, rng)
 
 
 def initialize(
     network: "Network", rule: Callable[..., Array] = he, distribution: Distribution = "normal", *, rng: Rng = None
 ) -> Array:
-    """A theta with every weight of two or more axes drawn by ``rule``, everything else by the layers themselves."""
+    """A theta with every weight of two or more axes drawn by ``rule``, everything else by the layers themselves.
+
+    Section 4.3.5 builds on it. Raises ValueError for something that is no network.
+    """
     rng = validate.generator("rng", rng)
     theta = validate.provides("network", network, "init", "views").init(rng)
     for block in network.views(theta).values():

@@ -15,7 +15,7 @@ Gradients = tuple[Array | None, Params | None]  # (dx, dparams), each None where
 
 
 class Layer:
-    """A map y = Phi(params, x) and its hand-written derivative.
+    """A map y = Phi(params, x), such as (4.2), and its hand-written derivative.
 
     A layer is a frozen dataclass of hyper-parameters: it owns no arrays, no counters and no random state.
     Batches lead, grids trail. `forward` also returns a cache: whatever `backward` needs, explicit and
@@ -78,7 +78,8 @@ def expect(layer: Layer, x: Array, *shape: int | None) -> None:
 
 @dataclass(frozen=True)
 class Chain(Layer):
-    """Phi_L o ... o Phi_1: layers one after the other, parameters named ``index.name``; may hold chains itself.
+    """Phi_L o ... o Phi_1 (Section 4.1.1): layers one after the other, parameters named ``index.name``; may
+    hold chains itself.
 
     Raises
     ------

@@ -15,7 +15,7 @@ from refimpl.setting.layer import Array
 
 
 class Loss:
-    """The mean over a batch of ell(y, target); a subclass states `values` and `gradient`."""
+    """The mean over a batch of ell(y, target), the ell of (4.1); a subclass states `values` and `gradient`."""
 
     def values(self, y: Array, target: Array) -> Array:
         """ell(y_b, target_b) for every sample b, shape (batch,)."""
@@ -125,6 +125,8 @@ def softmax(z: Array) -> Array:
     """Q(z)_c = exp(z_c) / sum_k exp(z_k) along the last axis (Example 4.3); invariant under z + const.
 
     Derivative: dQ = Q (dz - <Q, dz>).
+
+    z has any shape (..., C). Raises ValueError where there is nothing along the last axis.
     """
     z = _scores(z)
     e = np.exp(z - z.max(axis=-1, keepdims=True))
@@ -132,7 +134,10 @@ def softmax(z: Array) -> Array:
 
 
 def log_softmax(z: Array) -> Array:
-    """log Q(z)_c = z_c - log sum_k exp(z_k) along the last axis, without overflow or log 0 (Example 4.3)."""
+    """log Q(z)_c = z_c - log sum_k exp(z_k) along the last axis, without overflow or log 0 (Example 4.3).
+
+    z has any shape (..., C). Raises ValueError where there is nothing along the last axis.
+    """
     z = _scores(z)
     shifted = z - z.max(axis=-1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
@@ -148,7 +153,7 @@ def _scores(z: Array) -> Array:
 def cross_entropy(p: Array, q: Array) -> Array:
     """H(p, q) = -sum_c p_c log q_c along the last axis, with 0 log 0 = 0 (Example 4.3).
 
-    Infinite where q_c = 0 < p_c.
+    p and q are (..., C), the result (...). Infinite where q_c = 0 < p_c.
 
     Raises
     ------

@@ -14,7 +14,7 @@ from refimpl.setting.layer import Array, Chain, Need, Params
 
 @dataclass(frozen=True)
 class Network(Chain):
-    """f_theta = Phi_L o ... o Phi_1, with all parameters in one vector theta in R^n.
+    """f_theta = Phi_L o ... o Phi_1 (Section 4.1.1), with all parameters in one vector theta in R^n.
 
     Parameters
     ----------
@@ -91,7 +91,10 @@ class Network(Chain):
 
 @dataclass(frozen=True)
 class Pullback:
-    """(D f_theta(x))^T of one forward pass: dy -> (dx, dtheta)."""
+    """(D f_theta(x))^T of one forward pass: dy -> (dx, dtheta) (Section 4.1.2).
+
+    Raises ValueError for dy of another shape than f_theta(x), or an unknown ``need``.
+    """
 
     network: Network
     params: Params

@@ -15,9 +15,10 @@ GRID = (0, 2, 3)  # batch and pixels: what the statistics of a channel are taken
 class BatchNorm2d(Layer):
     """y = gamma xhat + beta, xhat = (x - mean) / sqrt(variance + eps), per channel of (batch, channels, rows, columns).
 
-    In training mean and variance are those of the batch (variance with divisor n = batch * pixels). In
-    evaluation they are the given ``mean`` and ``variance``, and the layer is affine; `Network.evaluation`
-    puts them in.
+    Ioffe and Szegedy 2015. In training mean and variance are those of the batch (variance with divisor
+    n = batch * pixels). In evaluation they are the given ``mean`` and ``variance``, and the layer is affine;
+    `Network.evaluation` puts
+    them in.
 
     Derivative, with g = gamma dy and s = sqrt(variance + eps): dgamma = sum dy xhat, dbeta = sum dy,
     and dx = (g - mean(g) - xhat mean(g xhat)) / s in training, where the means are the derivatives of the
@@ -103,7 +104,8 @@ def running_statistics(
 ) -> Params:
     """(1 - momentum) running + momentum batch, entry by entry; a first call with None starts at mean 0, variance 1.
 
-    A pure function: both arguments stay as they are. ``batch`` comes from `Network.statistics`.
+    A pure function: both arguments stay as they are. ``batch`` comes from `Network.statistics`;
+    in ``running`` and ``batch`` every array is (channels,) (Ioffe and Szegedy 2015).
 
     Raises
     ------

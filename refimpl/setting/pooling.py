@@ -54,6 +54,8 @@ class _Pool2d(Layer):
 class MaxPool2d(_Pool2d):
     """y = the maximum of each window. Of equal maxima the first (row by row) wins, NaN beats numbers, padding nothing.
 
+    Pooling, see Section 4.4. x is (batch, channels, rows, columns).
+
     Derivative: dy goes to the pixel that attained the maximum.
     """
 
@@ -74,7 +76,10 @@ class MaxPool2d(_Pool2d):
 
 @dataclass(frozen=True)
 class AveragePool2d(_Pool2d):
-    """y = the mean of each window, padding counted as zeros. Derivative: dx = dy / size, summed over windows."""
+    """y = the mean of each window, padding counted as zeros (pooling, Section 4.4).
+
+    Derivative: dx = dy / size, summed over windows. x is (batch, channels, rows, columns).
+    """
 
     def forward(self, params: Params, x: Array) -> tuple[Array, tuple[int, ...]]:
         """The means."""
@@ -97,8 +102,11 @@ class AveragePool2d(_Pool2d):
 class AdaptiveAveragePool2d(Layer):
     """y[i, j] = the mean over bin (i, j) of a fixed number of bins, whatever the size of the image.
 
-    Along an axis of N pixels bin i of n covers floor(i N / n) ... ceil((i + 1) N / n) - 1: bins may overlap
+    It is the S of Section 4.4. Along an axis of N pixels bin i of n covers floor(i N / n) ... ceil((i + 1) N / n) - 1:
+    bins may overlap
     by a pixel, and for N < n they repeat pixels. Derivative: dx = dy / (size of the bin) on every bin.
+
+    Raises ValueError for an output size below 1, and at the call for x that is not (batch, channels, rows, columns).
     """
 
     output: int | tuple[int, int]
@@ -130,7 +138,7 @@ class AdaptiveAveragePool2d(Layer):
 
 
 class GlobalAveragePool(AdaptiveAveragePool2d):
-    """y = the mean over the whole grid, (batch, channels, 1, 1)."""
+    """y = the mean over the whole grid, (batch, channels, 1, 1): S in Section 4.4."""
 
     def __init__(self) -> None:
         super().__init__(1)

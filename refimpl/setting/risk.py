@@ -20,13 +20,23 @@ def empirical_risk(network: Network, loss: Loss, theta: Array, x: Array, y: Arra
     """L(theta) = 1/|T| sum over (x, y) in T of ell(f_theta(x), y) (4.1), T the rows of x and y.
 
     The same function on the rows of a minibatch B is its loss L(theta; B).
+
+    x is (|T|, ...), y as the loss wants it: (|T|,) labels or (|T|, ...) targets.
+
+    Raises
+    ------
+    ValueError : no network or loss; x, y or theta of shapes that do not fit.
     """
     _check(network, loss)
     return loss.value(network(theta, x), y)  # (4.1)
 
 
 def risk_and_gradient(network: Network, loss: Loss, theta: Array, x: Array, y: Array) -> tuple[float, Array]:
-    """L(theta) and its gradient: the pull-back of the loss's gradient in f_theta(x) (4.1)."""
+    """L(theta) and its gradient: the pull-back of the loss's gradient in f_theta(x) (4.1).
+
+    Shapes and errors as in `empirical_risk`: x (|T|, ...), y (|T|,) or (|T|, ...); the gradient is (n,) like theta.
+    Raises ValueError as it does.
+    """
     _check(network, loss)
     output, pullback = network.vjp(theta, x)
     value, dy = loss.value_and_gradient(output, y)
@@ -34,7 +44,11 @@ def risk_and_gradient(network: Network, loss: Loss, theta: Array, x: Array, y: A
 
 
 def batch_gradient(network: Network, loss: Loss, x: Array, y: Array) -> Callable[[Array, Sequence[int]], Array]:
-    """(theta, B) -> the gradient of the minibatch loss L(theta; B), B a sequence of row numbers (Section 4.1.2)."""
+    """(theta, B) -> the gradient of the minibatch loss L(theta; B), B a sequence of row numbers (Section 4.1.2).
+
+    x is (|T|, ...), y (|T|,) or (|T|, ...).
+    Raises ValueError for other lengths, and at the call for rows outside of T.
+    """
     _check(network, loss)
     x, y = validate.real_array("x", x), validate.array("y", y)
     if x.ndim < 2 or y.ndim == 0 or len(x) != len(y):
@@ -60,7 +74,8 @@ def _rows(batch: Sequence[int], n: int) -> Array:
 
 
 def minibatches(n: int, size: int, *, rng: Rng = None) -> list[Array]:
-    """A random partition B_1, ..., B_b of 0 ... n - 1 into batches of ``size``, the last one smaller if need be.
+    """A random partition B_1, ..., B_b of 0 ... n - 1 into batches of ``size``, the last one smaller if need be
+    (Section 4.1.2).
 
     Raises
     ------

@@ -15,7 +15,9 @@ from refimpl.sparsity.blocks import parameters
 def active_rows(W: Array) -> Array:
     """Which rows W[i] are not all zero: the neurons of the layer that can depend on its input.
 
-    A zero row is an inactive neuron only where sigma(b_i) = 0, for instance without bias and with ReLU.
+    W has two axes or more, shape (n, m, ...); Section 4.3.5. A zero row is an inactive neuron only where sigma(b_i) =
+    0, for instance without bias and with ReLU.
+    Raises ValueError for fewer axes.
     """
     W = validate.real_array("W", W)
     if W.ndim < 2:
@@ -24,13 +26,19 @@ def active_rows(W: Array) -> Array:
 
 
 def active_kernels(W: Array) -> Array:
-    """Which kernels W[i, j] of a convolution (c_out, c_in, kh, kw) are not all zero."""
+    """Which kernels W[i, j] of a convolution (c_out, c_in, kh, kw) are not all zero.
+
+    Section 4.3.5. Raises ValueError for other than four axes.
+    """
     W = validate.real_array("W", W, ndim=4)
     return np.any(W != 0, axis=(2, 3))
 
 
 def effective_widths(network: Any, theta: Array) -> dict[str, int]:
-    """Name -> number of active rows (output channels of convolutions) of every weight block."""
+    """Name -> number of active rows (output channels of convolutions) of every weight block.
+
+    Section 4.3.5. Raises ValueError for a theta too short for the blocks.
+    """
     theta = parameters(network, theta)
     blocks = {name: shape for name, shape in network.shapes.items() if len(shape) > 1}
     return {
@@ -41,13 +49,15 @@ def effective_widths(network: Any, theta: Array) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class SkipNetwork(Layer):
-    """x_{l+1} = ReLU(W_l x_l + b_l) + sum_{i <= l} s_{l,i} x_i for l = 0 ... depth - 1.
+    """x_{l+1} = ReLU(W_l x_l + b_l) + sum_{i <= l} s_{l,i} x_i for l = 0 ... depth - 1 (Section 4.3.5).
 
     The states x_l have the shape (batch, width). The skips s are one parameter block "skips", a vector ordered
     (0,0), (1,0), (1,1), (2,0), ..., that starts at 0; an l1 norm on it decides which skips survive.
 
     Derivative, with da_l = dx_{l+1} ReLU'(a_l), from the last layer to the first:
     ds_{l,i} = <dx_{l+1}, x_i>, dx_i += s_{l,i} dx_{l+1}, and those of the affine map at da_l.
+
+    Raises ValueError for width or depth below 1.
     """
 
     width: int

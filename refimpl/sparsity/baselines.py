@@ -14,7 +14,8 @@ from refimpl.sparsity.regularizers import Array, Regularizer
 class LassoSubgradient(Optimizer[Plain]):
     """theta <- theta - tau (g + p) with p = J.subgradient(theta): min L + J, ignoring the kinks of J.
 
-    Its iterates have small entries but no zeros; `threshold` makes them afterwards.
+    Its iterates have small entries but no zeros; `threshold` makes them afterwards (Section 4.3.5).
+    Raises ValueError for step <= 0 or a J that is no `Regularizer`.
     """
 
     J: Regularizer
@@ -32,7 +33,10 @@ class LassoSubgradient(Optimizer[Plain]):
 
 
 def threshold(theta: Array, level: float) -> Array:
-    """theta with the entries |theta_i| <= level set to 0 (hard, not soft); NaN stays."""
+    """theta with the entries |theta_i| <= level set to 0 (hard, not soft); NaN stays.
+
+    theta has any shape (Section 4.3.5). Raises ValueError for level < 0.
+    """
     theta = validate.real_array("theta", theta)
     return np.where(np.abs(theta) <= validate.nonnegative("level", level), theta.dtype.type(0), theta)
 
@@ -46,7 +50,9 @@ class Pruned(NamedTuple):
 
 @dataclass(frozen=True, init=False)
 class IterativePruning(Optimizer[Pruned]):
-    """Gradient descent on the entries that are left: theta <- (theta - tau g) . mask; `prune` shortens the mask."""
+    """Gradient descent on the entries that are left: theta <- (theta - tau g) . mask; `prune` shortens the mask
+    (Castellano, Fanelli and Pelillo 1997, as in Section 4.3). Raises ValueError for step <= 0.
+    """
 
     tau: float
 

@@ -40,7 +40,8 @@ def _long_enough(name: str, value: Any, slices: Iterable[slice]) -> Array:
 
 
 class Blocks(Regularizer):
-    """J(theta) = sum_l J^l(theta_l) over disjoint blocks of a vector theta; the rest of theta is not penalised.
+    """J(theta) = sum_l J^l(theta_l) over disjoint blocks of a vector theta (Section 4.3.5); the rest of theta is not
+    penalised.
 
     Parameters
     ----------
@@ -48,6 +49,10 @@ class Blocks(Regularizer):
         Python 3.12 on), a range, a pair (start, stop), or the name of a block of ``network``.
     network : anything with ``slices`` and ``shapes`` by name, such as `refimpl.setting.Network`; named blocks are
         regularized in their own shapes (rows of W, kernels of a convolution).
+
+    Raises
+    ------
+    ValueError : blocks that overlap, are unknown or not consecutive, or whose J is no `Regularizer`; theta too short.
 
     Examples
     --------

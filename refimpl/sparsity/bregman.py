@@ -32,7 +32,10 @@ def bregman_distance(J: Regularizer, a: Array, b: Array, p: Array) -> float:
 
 
 def symmetric_bregman_distance(J: Regularizer, a: Array, b: Array, pa: Array, pb: Array) -> float:
-    """D^sym(a, b) = D^pb(a, b) + D^pa(b, a) for pa in dJ(a), pb in dJ(b) (4.10); equals <pa - pb, a - b>."""
+    """D^sym(a, b) = D^pb(a, b) + D^pa(b, a) for pa in dJ(a), pb in dJ(b) (4.10); equals <pa - pb, a - b>.
+
+    All four arrays have the same shape. Raises ValueError where they differ, or outside the domain of J.
+    """
     a, b, pa, pb = (validate.real_array(name, x) for name, x in (("a", a), ("b", b), ("pa", pa), ("pb", pb)))
     validate.same_shape("pa", pa, "a", a)
     validate.same_shape("pb", pb, "b", b)
@@ -96,6 +99,12 @@ def lasso(A: Array, f: Array, lam: float = 1.0, tau: float = 1.0, p: Any = 0.0, 
 
     The active entries and their signs change one at a time; between changes the problem is quadratic. The
     objective falls strictly, so the search ends. ``theta`` is where it starts (0 by default).
+
+    The inner problem of (4.15). A is (m, n), f (m,), p a number or (n,), theta (n,); computed in float64.
+
+    Raises
+    ------
+    ValueError : other shapes, lam < 0, tau <= 0.
     """
     A, f = _system(A, f)
     lam, tau = validate.nonnegative("lam", lam), validate.positive("tau", tau)
@@ -160,6 +169,8 @@ def inverse_scale_space(A: Array, f: Array, lam: float = 1.0) -> list[Break]:
     theta is piecewise constant in time: on {|p_i| = lam} it is the least-squares solution whose signs agree
     with p, until a further entry of p, which moves linearly, reaches +-lam. Starts from p = 0; the last
     break is the limit, a J-minimal solution (4.16) if A theta = f has one.
+
+    A is (m, n) and f (m,), computed with in float64 (Section 4.3.1). Raises ValueError for other shapes or lam <= 0.
     """
     A, f = _system(A, f)
     lam = validate.positive("lam", lam)

@@ -160,7 +160,10 @@ class _GroupNorm(Regularizer):
 
 @dataclass(frozen=True)
 class L2(_GroupNorm):
-    """J(theta) = lam |theta|_2, the norm itself (Ex 4.15). The subgradient is lam theta/|theta|, 0 at 0."""
+    """J(theta) = lam |theta|_2, the norm itself (Ex 4.15). The subgradient is lam theta/|theta|, 0 at 0.
+
+    Raises ValueError for lam < 0.
+    """
 
     lam: float = 1.0
 
@@ -182,6 +185,10 @@ class GroupL2(_GroupNorm):
     groups : "rows", "columns" of (n, m, ...), "kernels" of (c_out, c_in, kh, kw), "all", or integer labels >= 0
         of the shape of theta: equal labels form a group.
     weights : "sqrt-size": w_g = sqrt(#g), the number of entries of g; "unit": w_g = 1 (Section 4.3.5).
+
+    Raises
+    ------
+    ValueError : lam < 0, an unknown name, labels that are no integers >= 0; at a call, too few axes for the groups.
     """
 
     lam: float = 1.0
@@ -207,9 +214,11 @@ class GroupL2(_GroupNorm):
 
 @dataclass(frozen=True, eq=False)
 class SparseGroup(Regularizer):
-    """J(theta) = lam1 |theta|_1 + lam2 sum_g w_g |theta_g|_2: few groups, and few entries within them.
+    """J(theta) = lam1 |theta|_1 + lam2 sum_g w_g |theta_g|_2: few groups, and few entries within them
+    (Simon et al. 2013; its parts are Ex 4.15 and Ex 4.16).
 
     ``groups`` and ``weights`` as in `GroupL2`. The subgradient is the sum of theirs, 0 at 0.
+    Raises ValueError as `GroupL2` does.
     """
 
     lam1: float = 1.0

@@ -19,6 +19,10 @@ def bernoulli_mask(shape: tuple[int, ...], density: float, groups: str = "weight
     ----------
     groups : what is kept or dropped as a whole: "weights", "rows" (M[i]), "columns" (M[:, j]) or "kernels"
         (M[i, j]). Every group is drawn on its own, so the expected density is exactly r, also for r = 1.
+
+    Raises
+    ------
+    ValueError : density outside [0, 1], an unknown name, too few axes for the groups.
     """
     r, shape = validate.within("density", density, 0, 1), validate.integers("shape", shape, low=0)
     validate.choice("groups", groups, ("weights", "rows", "columns", "kernels"))
@@ -46,10 +50,14 @@ def sparsify(
     Parameters
     ----------
     network : anything with ``slices`` and ``shapes`` by name.
-    density : r in (0, 1].
+    density : r in [0, 1].
     groups : of the masks, one name for all blocks or by block; blocks that are not named stay dense. Blocks with
         too few axes for "kernels" are masked by weights.
     rescale : False leaves out the factor.
+
+    Raises
+    ------
+    ValueError : density outside [0, 1], an unknown name or block, theta too short for the blocks.
     """
     r = validate.within("density", density, 0, 1)
     validate.flag("rescale", rescale)
@@ -88,7 +96,10 @@ class Count(NamedTuple):
 
 
 def count(W: Array, groups: str = "weights") -> Count:
-    """Nonzero weights of an array, or its rows, columns or kernels that are not all zero; NaN is not zero."""
+    """Nonzero weights of an array, or its rows, columns or kernels that are not all zero; NaN is not zero.
+
+    W has any shape with enough axes; ||W||_0 of Section 4.3.5. Raises ValueError for an unknown name or too few axes.
+    """
     W = validate.real_array("W", W)
     validate.choice("groups", groups, ("weights", "rows", "columns", "kernels"))
     if groups == "weights":
@@ -103,7 +114,10 @@ def count(W: Array, groups: str = "weights") -> Count:
 
 
 def density(network: Any, theta: Array, groups: str = "weights") -> dict[str, Count]:
-    """`count` of every weight block (those with enough axes), by name, and their "total"."""
+    """`count` of every weight block (those with enough axes), by name, and their "total".
+
+    N of Section 4.3.5. Raises ValueError for an unknown name or a theta too short.
+    """
     theta = parameters(network, theta)
     validate.choice("groups", groups, ("weights", "rows", "columns", "kernels"))
     axes = 2 if groups == "weights" else NAMED[groups] + 1

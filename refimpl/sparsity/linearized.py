@@ -34,6 +34,10 @@ def linearized_bregman(
     Yields
     ------
     Linearized : k = 0 (the start), 1, 2, ...
+
+    Raises
+    ------
+    ValueError : step or delta not positive, a J without prox.
     """
     validate.provides("J", J, "prox")
     tau, delta = validate.positive("step", step), validate.positive("delta", delta)
@@ -65,7 +69,10 @@ class Mirror:
 
 @dataclass(frozen=True)
 class Entropy(Mirror):
-    """h(theta) = sum_i theta_i log theta_i on the probability simplex; strongly convex with modulus 1."""
+    """h(theta) = sum_i theta_i log theta_i on the probability simplex; strongly convex with modulus 1.
+
+    A mirror map h for (4.20). Raises ValueError at a call for an array without entries.
+    """
 
     def value(self, theta: Array) -> float:
         """sum_i theta_i log theta_i, with 0 log 0 = 0."""
@@ -86,7 +93,10 @@ class Entropy(Mirror):
 
 @dataclass(frozen=True, eq=False)
 class Quadratic(Mirror):
-    """h(theta) = 1/2 <theta, Q theta> with Q symmetric and Q - I positive semidefinite (modulus 1)."""
+    """h(theta) = 1/2 <theta, Q theta> with Q symmetric and Q - I positive semidefinite (modulus 1).
+
+    A mirror map h for (4.20). Raises ValueError for any other Q, and at a call for vectors of another length.
+    """
 
     Q: Array
 
@@ -120,6 +130,8 @@ def mirror_descent(h: Mirror, gradient: Gradient, theta: Array, step: float) -> 
     """theta <- grad h*(grad h(theta) - tau grad L(theta)) (4.20); yields k = 0 (the start), 1, 2, ...
 
     It equals (4.19) with delta = 1 and J = h - 1/2 |.|^2, since then prox_J = grad h*.
+
+    theta has the shape that h takes. Raises ValueError for step <= 0, an empty theta, or an h that is no mirror map.
     """
     validate.provides("h", h, "gradient", "gradient_conjugate")
     tau = validate.positive("step", step)

@@ -21,7 +21,9 @@ Array = np.ndarray
 
 
 class Regularizer:
-    """A convex functional J on arrays; a subclass states the formulas, this class checks the arguments."""
+    """A convex functional J (Definition 4.9) on arrays of any shape; a subclass states the formulas, this class checks
+    the arguments.
+    """
 
     def value(self, theta: Array) -> float:
         """J(theta), a scalar of theta's dtype."""
@@ -103,7 +105,7 @@ def gauge(size: Any, lam: float) -> Any:
 
 @dataclass(frozen=True)
 class Zero(Regularizer):
-    """J = 0: no regularization; LinBreg with it is SGD."""
+    """J = 0: no regularization; LinBreg (4.21) with it is SGD."""
 
     def _value(self, theta: Array) -> float:
         return theta.dtype.type(0)
@@ -120,7 +122,10 @@ class Zero(Regularizer):
 
 @dataclass(frozen=True)
 class L1(Regularizer):
-    """J(theta) = lam |theta|_1 (Ex 4.15). The subgradient is lam sign(theta), 0 at 0."""
+    """J(theta) = lam |theta|_1 (Ex 4.15). The subgradient is lam sign(theta), 0 at 0.
+
+    Raises ValueError for lam < 0.
+    """
 
     lam: float = 1.0
 
@@ -151,7 +156,10 @@ class L1(Regularizer):
 
 @dataclass(frozen=True)
 class SquaredL2(Regularizer):
-    """J(theta) = lam/2 |theta|^2 (Ex 4.12 for lam = 1); differentiable, with gradient lam theta."""
+    """J(theta) = lam/2 |theta|^2 (Ex 4.12 for lam = 1); differentiable, with gradient lam theta.
+
+    Raises ValueError for lam < 0.
+    """
 
     lam: float = 1.0
 
@@ -181,6 +189,7 @@ class Nonnegative(Regularizer):
     """J(theta) = lam sum_i theta_i where theta >= 0, else inf: the l1 norm on the nonnegative orthant.
 
     The subgradient is lam where theta_i > 0 and 0 where theta_i = 0 (there every p_i <= lam is one).
+    It extends Ex 4.15 by a constraint. Raises ValueError for lam < 0.
     """
 
     lam: float = 1.0
@@ -208,6 +217,7 @@ class Box(Regularizer):
     """J(theta) = 0 where low <= theta_i <= high for all i, else inf; the subgradient is 0.
 
     Infinite bounds are legal: Box(0, inf) is the nonnegative orthant.
+    Its prox (Def 4.13) is a clip. Raises ValueError unless low <= high with a number between them.
     """
 
     low: float = -1.0
@@ -239,7 +249,10 @@ class Box(Regularizer):
 
 @dataclass(frozen=True)
 class ElasticNet(Regularizer):
-    """J_delta = J + 1/(2 delta) |.|^2 (4.17), strongly convex with modulus 1/delta."""
+    """J_delta = J + 1/(2 delta) |.|^2 (4.17), strongly convex with modulus 1/delta.
+
+    Raises ValueError for delta <= 0 or a J that is no `Regularizer`.
+    """
 
     J: Regularizer
     delta: float = 1.0

@@ -19,7 +19,10 @@ class PlateauState(NamedTuple):
 
 @dataclass(frozen=True)
 class Plateau:
-    """tau <- factor tau, once the loss has not fallen below (1 - threshold) best for more than ``patience`` epochs."""
+    """tau <- factor tau, once the loss has not fallen below (1 - threshold) best for more than ``patience`` epochs.
+
+    As in the experiments of Bungert et al. 2022. Raises ValueError for a field out of range.
+    """
 
     step: float
     factor: float = 0.5
@@ -63,6 +66,7 @@ class TargetSparsity:
 
     The first ``warmup`` epochs, and ``cooldown`` epochs after each change, leave lam alone. After a change the
     optimizer needs J with the new lam and a new v: see `restart`.
+    N is the density of Section 4.3.5. Raises ValueError for a field out of range.
     """
 
     target: float
@@ -96,6 +100,7 @@ def restart(state: Any, J: Regularizer, delta: float = 1.0) -> Any:
     """The state of LinBreg or AdaBreg for another J: v = theta/delta + J.subgradient(theta), all else as it was.
 
     The old v is a subgradient of the old J_delta; without this, v in dJ_delta(theta) fails.
+    J_delta is (4.17). Raises ValueError for another state, delta <= 0, or a J without subgradients.
     """
     if not isinstance(state, (Bregman, Adam)):
         validate.fail("state", "a state of LinBreg or AdaBreg", validate.describe(state))

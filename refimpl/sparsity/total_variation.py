@@ -119,6 +119,7 @@ def tv_bregman(f: Array, step: float, gap: float = 1e-10, max_iterations: int = 
 
     u <- argmin D_TV^p(u, .) + tau L = prox_{TV/tau}(f + p/tau), p <- p - tau (u - f). The start is the constant image
     mean(f) with p = 0; the limit is f, so stop early to denoise. Yields k = 0 (the start), 1, 2, ...
+    Raises ValueError for no image, NaN or infinities in f, step <= 0; RuntimeError where the gap is not reached.
     """
     f, tau = _finite("f", f), validate.positive("step", step)
     if 1 / tau == inf:
@@ -139,6 +140,7 @@ class TotalVariation(Regularizer):
 
     The subgradient is lam D^T z with z_ij = (D u)_ij / |(D u)_ij|, 0 where D u = 0. Since a prox known to a gap is
     known to sqrt(2 gap), the distance takes |(D u)_ij| <= 4 sqrt(gap) for 0.
+    Raises ValueError for lam < 0 or gap <= 0, and at a call for arrays that are no image.
     """
 
     lam: float = 1.0
