@@ -1,15 +1,24 @@
 """Section 4.4: resolution, Fourier layers and trigonometric interpolation, right for every size.
 
-==========  ==========================================================================================
-d           number of axes of the grid, the trailing axes of every array
-v, u        images on J_N, N = (N_1, ..., N_d)
-theta       a kernel on J_M
-theta_hat   its spectrum on I_M, full, in FFT order
-F, lam      discrete Fourier transform and its normalisation: "1", "sqrt" (sqrt |J|), "n" (|J|)
-T           lambda F
-C, K        spatial and spectral implementation of convolution
-M, N, L     sizes of kernel, image, and interpolated image
-==========  ==========================================================================================
+==============  =================================  ====================================================
+text            code                               meaning
+==============  =================================  ====================================================
+d               d, ndim                            number of axes of the grid, trailing in every array
+J_N, I_N        spatial_indices, spectral_indices  indices of points and of frequencies on one axis
+x_j             grid                               the points of the torus
+v, u            v, u                               images on J_N, N = (N_1, ..., N_d)
+theta           theta                              a kernel on J_M; all parameters of a network
+theta^          theta_hat                          the spectrum of a kernel on I_M, full, in FFT order
+F, F^-1         dft, inverse_dft                   the discrete Fourier transform and its inverse
+lambda          norm                               its normalisation: "1", "sqrt" (sqrt |J|), "n" (|J|)
+T               transform                          lambda F (Lemma 4.29)
+C               spatial_convolution                convolution in space
+K               spectral_convolution               convolution by spectra (4.38)
+theta^{M -> N}  pad_kernel, pad_spectrum           zero-padding of a kernel, and of a spectrum
+v^{M-tri->N}    trigonometric_interpolation        trigonometric interpolation
+I               resize, Resize                     input interpolation
+G, Psi          FourierLayer                       the layer (4.34) with its affine part (4.35)
+==============  =================================  ====================================================
 """
 
 from refimpl.resolution.conversion import (

@@ -1,15 +1,21 @@
 """Section 4.2: attacks, Lipschitz constants labelled lower, exact or upper, and Lipschitz training (CLIP).
 
-=============  ==================================================================
-theta          all parameters, one vector
-x, xbar        an input and a perturbed one; pairs of X_Lip
-eps            adversarial budget: ||x - xbar||_p <= eps
-p, q           norms of inputs and outputs: 1, 2 or inf
-L              the quotient ||f(x) - f(xbar)||_q / ||x - xbar||_p
-lam            weight of the Lipschitz penalty (4.4)
-tau            step of the ascent on X_Lip and of PGD
-eta            step of the training
-=============  ==================================================================
+=============  ======================  ==================================================================
+text           code                    meaning
+=============  ======================  ==================================================================
+theta          theta                   all parameters, one vector (n,)
+x, x'          x, xbar                 an input (B, ...) and a perturbed one; the pairs (P, ...) of X_Lip
+eps            eps                     adversarial budget: ||x - xbar||_p <= eps
+T(x, delta)    translation, rotation   ways to distort an input; delta is shift, angle, ...
+Proj           project                 onto the ball intersected with the box of images
+Lip(f_theta)   exact_lipschitz, Bound  the constant, or a number labelled lower, exact or upper
+Lip(f; X_Lip)  lipschitz_estimate      the largest quotient over the pairs X_Lip
+L(x, x')       quotient                ||f(x) - f(xbar)||_q / ||x - xbar||_p
+p, q           p, q                    norms of inputs and outputs: 1, 2 or inf
+lambda         lam                     weight of the Lipschitz penalty (4.4)
+tau            tau, step               step of the ascent on X_Lip; of PGD
+eta            eta                     step of the training (Algorithm 2)
+=============  ======================  ==================================================================
 """
 
 from refimpl.robustness.adversarial import (

@@ -1,16 +1,20 @@
 """Section 4.1: losses, layers, networks on one parameter vector, risk and gradient descent.
 
-======  ==================================================
-theta   all parameters, one vector
-x, y    inputs (batch first), targets; y also outputs
-z       input of a layer in (4.2); logits in Example 4.3
-W, b    weight and bias of a layer
-w       weight of the residual connection (4.2)
-sigma   activation; also the noise level of an estimator
-ell     loss of one sample
-tau     step size
-Omega   the finite set of batches of a gradient estimator
-======  ==================================================
+===============  ============================  ======================================================================
+text             code                          meaning
+===============  ============================  ======================================================================
+theta            theta                         all parameters, one vector (n,)
+f_theta          Network                       the layers Phi_L o ... o Phi_1, called as f(theta, x)
+x, y             x, y                          inputs (B, ...) and targets; y is also what a layer or network returns
+z                x, logits                     input of a layer in (4.2); logits (B, C) in Example 4.3
+Phi(w, W, b)     Residual, Dense               the layer (4.2); its parameters are named w, weight and bias
+sigma            Activation                    ReLU, Tanh, ...; their value and slope sigma'
+l, H, Q          Loss, cross_entropy, softmax  loss of one sample, cross-entropy, soft-max (Example 4.3)
+L(theta)         empirical_risk                mean of l over the training set (4.1)
+B, b             minibatches, batch            the batches of a partition, one of them
+g(theta; omega)  GradientEstimator             an unbiased gradient, with finitely many omega: outcomes
+tau              tau                           step size
+===============  ============================  ======================================================================
 """
 
 from refimpl.setting.activations import GELU, Activation, Identity, ReLU, Sigmoid, Tanh

@@ -1,17 +1,24 @@
 """Section 4.3: sparse training by Bregman iterations.
 
-======  ==========================================================
-theta   the parameters, one vector
-J       a regularizer; J_delta = J + 1/(2 delta) |.|^2 (4.17)
-p       a subgradient of J at theta
-v       a subgradient of J_delta at theta, v = theta/delta + p
-m, s    moments of the gradient
-tau     step size
-delta   elastic net parameter
-lam     strength of J
-beta    momentum
-r       density of a Bernoulli mask
-======  ==========================================================
+===============  =======================  =================================================================
+text             code                     meaning
+===============  =======================  =================================================================
+theta            theta                    the parameters, one vector (n,) or an array
+J                Regularizer, J           a convex regularizer; subclasses L1, GroupL2, TotalVariation, ...
+J_delta          ElasticNet               J + 1/(2 delta) |.|^2 (4.17)
+prox_{tau J}(v)  prox                     J.prox(v, tau) (Definition 4.13)
+D_J^p(a, b)      bregman_distance         (4.9); the symmetric one is (4.10)
+p                p                        a subgradient of J at theta
+v                v                        a subgradient of J_delta at theta, v = theta/delta + p
+m, s             m, s                     moments of the gradient in (4.22) and AdaBreg
+tau              step, tau                step size: argument step, in formulas tau
+delta            delta                    elastic net parameter
+lambda           lam                      strength of J
+beta             momentum, betas          momentum of (4.22); the two of AdaBreg
+r, M             density, bernoulli_mask  density of a Bernoulli mask, and the mask (Section 4.3.5)
+N, S             density, sparsity        share of parameters that are not zero, and that are
+h                Mirror                   mirror map of (4.20): Entropy, Quadratic
+===============  =======================  =================================================================
 """
 
 from refimpl.sparsity.architecture import SkipNetwork, active_kernels, active_rows, effective_widths

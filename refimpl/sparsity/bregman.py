@@ -63,7 +63,7 @@ def bregman_iteration(
     ----------
     A, f : of shape (m, n) and (m,), computed with in float64.
     lam, step : lam and tau, > 0.
-    p : the start, a subgradient at theta = 0: |p_i| <= lam; by default 0.
+    p : (n,) the start, a subgradient at theta = 0: |p_i| <= lam; by default 0.
 
     Yields
     ------

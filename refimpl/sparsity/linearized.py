@@ -27,7 +27,7 @@ def linearized_bregman(
     Parameters
     ----------
     gradient : theta -> grad L(theta).
-    p : the start, p in dJ_delta(theta) with theta = prox_{delta J}(delta p). From a given theta start with
+    p : the start, of any shape: p in dJ_delta(theta) with theta = prox_{delta J}(delta p), for a given theta
         p = theta/delta + J.subgradient(theta).
     step, delta : tau and delta, > 0.
 

@@ -73,7 +73,7 @@ def tv_denoise(
     f : image (n, m); (n, 1) is a signal.
     alpha : >= 0; for 0 the result is f itself.
     gap : stop when the duality gap is at most this. Rounding allows about eps alpha TV(f).
-    z : a dual variable to start from, such as ``result.z`` of a similar problem.
+    z : (2, n, m), a dual variable to start from, such as ``result.z`` of a similar problem.
     progress : called with (iterations, gap) now and then.
 
     Raises
