@@ -274,11 +274,11 @@ def test_bad_numbers_exit_2(arguments):
 
 
 INTERRUPTED = """
-import sys, time
+import os, sys, time
 from refimpl.experiments import cli, run, sweep
 def slow(settings, checkpoint):
     checkpoint.write_bytes(b"half")
-    print("started", flush=True)
+    print(os.getpid(), flush=True)
     time.sleep(60)
 def figure(run):
     run.cells(slow, [{"n": 1}])
@@ -292,17 +292,36 @@ if __name__ == "__main__":
 """
 
 
-def test_an_interrupt_ends_the_workers_and_keeps_the_checkpoint(tmp_path):
+@pytest.fixture
+def stopping(tmp_path):
+    """A sweep whose only cell sleeps in its worker, and the number of that worker."""
     script = tmp_path / "slow.py"
     script.write_text(INTERRUPTED)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     process = subprocess.Popen([sys.executable, str(script), str(tmp_path)], **pipes, start_new_session=True)
-    assert process.stdout.readline() == "started\n"
+    return process, int(process.stdout.readline())
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("how", ["interrupt of all", "termination of the parent"])
+def test_a_stop_ends_the_workers_and_keeps_the_checkpoint(how, stopping, tmp_path):
+    process, worker = stopping
     start = time.monotonic()
-    os.killpg(process.pid, signal.SIGINT)
+    if how == "interrupt of all":
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        process.terminate()
     _, error = process.communicate(timeout=30)
     assert process.returncode in (1, 130) and time.monotonic() - start < 20
     assert "the same command goes on from here" in error and "Traceback" not in error
+    assert not alive(worker)
     assert [p.read_bytes() for p in tmp_path.glob("slow/cells/*.npz")] == [b"half"]
 
 

@@ -38,7 +38,7 @@ class Experiment:
 EXPERIMENTS = {
     e.name: e
     for e in (
-        Experiment("clip-regression", "1-D fits and exact Lipschitz constants", "robustness:clip_regression"),
+        Experiment("clip-regression", "1-D fits and exact Lipschitz constants", "regression:clip_regression"),
         Experiment("clip-robustness", "training methods against attacks, certificates", "robustness:clip_robustness"),
         Experiment("bregman-distance", "the gap between J and its linearisation", "bregman:bregman_distance_figure"),
         Experiment("bregman-denoising", "TV Bregman iterations on a photograph", "bregman:bregman_denoising"),

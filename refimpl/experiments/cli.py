@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 
 from refimpl.data.sets import NAMES, present
@@ -13,6 +17,7 @@ from refimpl.experiments.catalogue import EXPERIMENTS, Experiment
 from refimpl.experiments.run import Run
 from refimpl.experiments.sweep import workers
 from refimpl.numerics.files import check_writable
+from refimpl.numerics.text import one_line
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> argparse.ArgumentParser:
@@ -83,7 +88,7 @@ def make(experiment: Experiment, arguments: argparse.Namespace) -> Run:
 def perform(experiment: Experiment, run: Run, arguments: argparse.Namespace) -> int:
     """Compute and draw, and say where the results are."""
     try:
-        with workers(arguments.jobs, arguments.scheduler) as executor:
+        with _termination_interrupts(), workers(arguments.jobs, arguments.scheduler) as executor:
             run.executor = executor
             experiment.function(run)
         print(run.finish())
@@ -95,8 +100,21 @@ def perform(experiment: Experiment, run: Run, arguments: argparse.Namespace) -> 
         print("refimpl reproduce: a worker died; the same command goes on from here", file=sys.stderr)
         return 1
     except (ValueError, OSError) as error:
-        print(f"refimpl reproduce: {error}", file=sys.stderr)
+        print(f"refimpl reproduce: {one_line(error)}", file=sys.stderr)
         return 1
+
+
+@contextmanager
+def _termination_interrupts() -> Iterator[None]:
+    """SIGTERM stops like Ctrl-C, so that no worker outlives this process; signals belong to the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _default_data(experiment: Experiment, data_dir: str | None) -> str:
@@ -118,5 +136,5 @@ def _at_least_one(text: str) -> int:
 
 
 def _refuse(message: str) -> int:
-    print(f"refimpl reproduce: error: {message}", file=sys.stderr)
+    print(f"refimpl reproduce: error: {one_line(message)}", file=sys.stderr)
     return 2
