@@ -1,11 +1,13 @@
 """How a kernel is compiled: lazily, cached on disk, with NumPy's rules for division; or not at all.
 
 ``REFIMPL_JIT=0`` runs the plain Python body of every kernel, so that a reader can step through it.
-``NUMBA_CACHE_DIR`` moves the cache; where no cache can be written the kernel compiles once a process.
+``NUMBA_CACHE_DIR`` moves the cache; where no cache can be written the kernel compiles once a process, and a
+damaged one is replaced.
 """
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar, cast
 
 import numpy as np
@@ -15,20 +17,21 @@ Function = TypeVar("Function", bound=Callable)
 ENABLED = os.environ.get("REFIMPL_JIT", "1") != "0"
 
 
-def kernel(function: Function) -> Function:
+def kernel(function: Function, fastmath: set[str] | bool = False) -> Function:
     """Compile a function with Numba on its first call (cached on disk, NumPy's division, the GIL released).
 
-    No explicit signatures (they would compile at import) and no fastmath: NaN and infinities
-    propagate through every kernel.
+    No explicit signatures (they would compile at import). NaN and infinities propagate through every kernel, so that
+    of fastmath only {"reassoc"} is used: the sum that a kernel names may be taken in the order of vector registers.
     """
     if not ENABLED:
         return function
     import numba
 
-    try:
-        compiled = numba.njit(cache=True, error_model="numpy", nogil=True)(function)
-    except RuntimeError:  # no writable place for the cache
-        compiled = numba.njit(error_model="numpy", nogil=True)(function)
+    from refimpl.numerics.cache import Cache
+
+    compiled = numba.njit(error_model="numpy", nogil=True, fastmath=fastmath)(function)
+    with suppress(RuntimeError):  # no writable place for the cache
+        compiled._cache = Cache(function)  # type: ignore[attr-defined]
     return cast(Function, compiled)
 
 

@@ -5,64 +5,68 @@ lam |.|_1 or group norms of consecutive entries shrink in the same pass; other J
 and theta from ``J.prox``.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from refimpl.numerics.kernels import shrinkage
-from refimpl.sparsity.blocks import Block, Blocks
+from refimpl.sparsity.blocks import Blocks
 from refimpl.sparsity.groups import Grouping, _GroupNorm
 from refimpl.sparsity.regularizers import L1, Array, Regularizer, Zero, threshold
 
 
-def reaches(*arrays: Array | None) -> bool:
+def reaches(theta: Array, *others: Array | None) -> bool:
     """Whether the kernels can work on these arrays: contiguous, float32 or float64."""
-    return all(x is None or (x.dtype.itemsize <= 8 and x.flags.c_contiguous) for x in arrays)
+    for x in others:
+        if x is not None and not x.flags.c_contiguous:
+            return False
+    return theta.itemsize <= 8 and theta.flags.c_contiguous
 
 
 def linbreg(J: Regularizer, theta: Array, v: Array, g: Array, tau: float, delta: float) -> None:
     """v <- v - tau g; theta <- prox_{delta J}(delta v) (4.21)."""
-    rate, stretch = _scalars(theta, tau, delta)
-    for block, part in _parts(J, theta):
-        groups = _consecutive(block.J, part.shape)
-        v_part, g_part = _flat(block, v), _flat(block, g)
+    for J_l, (theta_l, v_l, g_l) in _blocks(J, theta, v, g):
+        groups = _consecutive(J_l, theta_l.shape)
         if groups is None:
-            _soft(shrinkage.linbreg_soft, block, part, [v_part, g_part, rate, stretch], delta)
+            _soft(shrinkage.linbreg_soft, J_l, theta_l, (v_l, g_l), (tau, delta))
         else:
-            radii = block.J.radii(part, groups, delta)  # type: ignore[attr-defined]
-            shrinkage.linbreg_groups(v_part, g_part, rate, stretch, groups.ends, radii, part.reshape(-1))
+            radii = J_l.radii(theta_l, groups, delta)  # type: ignore[attr-defined]
+            scalars = _scalars(theta.dtype.type, 0.0, (tau, delta))[:2]
+            flat = (x.reshape(-1) for x in (v_l, g_l))
+            shrinkage.linbreg_groups(*flat, *scalars, groups.ends, radii, theta_l.reshape(-1))
 
 
 def momentum(
     J: Regularizer, theta: Array, v: Array, m: Array, g: Array, beta: float, rate: float, delta: float
 ) -> None:
     """m <- beta m + rate g; v <- v - m; theta <- prox_{delta J}(delta v) (4.22)."""
-    scalars = _scalars(theta, beta, rate, delta)
-    for block, part in _parts(J, theta):
-        _soft(shrinkage.momentum_soft, block, part, [*(_flat(block, x) for x in (v, m, g)), *scalars], delta)
+    for J_l, (theta_l, *others) in _blocks(J, theta, v, m, g):
+        _soft(shrinkage.momentum_soft, J_l, theta_l, others, (beta, rate, delta))
 
 
 def adabreg(J: Regularizer, theta: Array, v: Array, m: Array, s: Array, g: Array, *numbers: float) -> None:
     """Adam's update of v with ``numbers`` (b1, 1 - b1, b2, 1 - b2, rate, root, eps, delta), then the prox."""
-    scalars = _scalars(theta, *numbers)
-    for block, part in _parts(J, theta):
-        _soft(shrinkage.adabreg_soft, block, part, [*(_flat(block, x) for x in (v, m, s, g)), *scalars], numbers[-1])
+    for J_l, (theta_l, *others) in _blocks(J, theta, v, m, s, g):
+        _soft(shrinkage.adabreg_soft, J_l, theta_l, others, numbers)
 
 
-def _soft(kernel: Callable[..., None], block: Block, part: Array, arguments: list[Any], delta: float) -> None:
+def _soft(
+    kernel: Callable[..., None], J: Regularizer, theta: Array, others: Iterable[Array], numbers: tuple[float, ...]
+) -> None:
     """The kernel with the threshold delta lam for J = lam |.|_1; else with threshold 0, and J.prox after it."""
-    lam = block.J.lam if isinstance(block.J, L1) else 0.0
-    kernel(*arguments, threshold(part, delta, lam), part.reshape(-1))
-    if not isinstance(block.J, (L1, Zero)):
-        part[...] = block.J.prox(part, delta)
+    scalars = _scalars(theta.dtype.type, J.lam if isinstance(J, L1) else 0.0, numbers)
+    kernel(*[x.reshape(-1) for x in others], *scalars, theta.reshape(-1))
+    if not isinstance(J, (L1, Zero)):
+        theta[...] = J.prox(theta, numbers[-1])
 
 
-def _parts(J: Regularizer, theta: Array) -> Iterator[tuple[Block, Array]]:
-    blocks = J.pieces(theta) if isinstance(J, Blocks) else [Block(slice(None), None, J)]
-    return ((block, block.view(theta)) for block in blocks)
-
-
-def _flat(block: Block, x: Array) -> Array:
-    return x[block.slice].reshape(-1)
+def _blocks(J: Regularizer, *arrays: Array) -> Iterable[tuple[Regularizer, tuple[Array, ...]]]:
+    """J and the arrays, block by block."""
+    if not isinstance(J, Blocks):
+        return ((J, arrays),)
+    return ((block.J, tuple(block.view(x) for x in arrays)) for block in J.pieces(arrays[0]))
 
 
 def _consecutive(J: Regularizer, shape: tuple[int, ...]) -> Grouping | None:
@@ -71,5 +75,7 @@ def _consecutive(J: Regularizer, shape: tuple[int, ...]) -> Grouping | None:
     return groups if groups is not None and groups.order is None else None
 
 
-def _scalars(theta: Array, *values: float) -> list[Any]:
-    return [theta.dtype.type(value) for value in values]
+@lru_cache(maxsize=256)
+def _scalars(dtype: type[np.floating], lam: float, numbers: tuple[float, ...]) -> tuple[Any, ...]:
+    """The numbers, which end with delta, and the threshold delta lam, each rounded to the dtype."""
+    return (*map(dtype, numbers), threshold(np.empty(0, dtype), numbers[-1], lam))

@@ -1,6 +1,7 @@
 """Norms of groups of parameters: l2, rows, columns, convolution kernels, any labels (Ex 4.16, Section 4.3.5)."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,7 @@ def grouping(groups: str | Array, shape: tuple[int, ...]) -> Grouping:
     return Grouping(np.cumsum(np.unique(groups, return_counts=True)[1]), order)
 
 
+@lru_cache(maxsize=64)
 def _named(groups: str, shape: tuple[int, ...]) -> Grouping:
     axes, size = NAMED[groups], int(np.prod(shape))
     if len(shape) <= axes and axes:
@@ -123,8 +125,7 @@ class _GroupNorm(Regularizer):
 
     def radii(self, theta: Array, groups: Grouping, tau: Any = 1.0) -> Array:
         """tau r_g of every group, in float64 (longdouble where theta is)."""
-        exact = np.longdouble(tau) * self.lam * np.sqrt(self.squared_weights(groups.sizes).astype(np.longdouble))
-        return exact.astype(np.float64 if compiled(theta) else np.longdouble)
+        return _radii(self, groups, np.longdouble(tau), np.float64 if compiled(theta) else np.longdouble)
 
     def _value(self, theta: Array) -> float:
         groups = self.grouping(theta.shape)
@@ -156,6 +157,17 @@ class _GroupNorm(Regularizer):
     def conjugate(self, p: Array) -> float:
         """J*(p) = 0 where the dual norm is at most 1, else inf."""
         return indicator(self.dual_norm(p) <= 1)
+
+
+@lru_cache(maxsize=8)
+def _labelled(J: "GroupL2", shape: tuple[int, ...]) -> Grouping:
+    return grouping(J.groups, shape)
+
+
+@lru_cache(maxsize=8)
+def _radii(J: _GroupNorm, groups: Grouping, tau: np.longdouble, dtype: type[np.floating]) -> Array:
+    weights = np.sqrt(J.squared_weights(groups.sizes).astype(np.longdouble))
+    return (tau * J.lam * weights).astype(dtype)
 
 
 @dataclass(frozen=True)
@@ -205,7 +217,7 @@ class GroupL2(_GroupNorm):
 
     def grouping(self, shape: tuple[int, ...]) -> Grouping:
         """The groups of an array of this shape."""
-        return grouping(self.groups, shape)
+        return _named(self.groups, shape) if isinstance(self.groups, str) else _labelled(self, shape)
 
     def squared_weights(self, sizes: Array) -> Array:
         """#g or 1."""

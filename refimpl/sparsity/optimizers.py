@@ -70,8 +70,7 @@ class Optimizer(ABC, Generic[State]):
         ValueError : another shape, or a step size that is not positive.
         """
         theta = state[0]
-        g = validate.real_array("gradient", gradient, shape=theta.shape)
-        g = np.ascontiguousarray(g, theta.dtype).reshape(theta.shape)
+        g = _as_kernels_want("gradient", gradient, theta)
         tau = self.tau if step is None else validate.positive("step", step)
         if not inplace:
             state = type(state)(*(x.copy() if isinstance(x, np.ndarray) else x for x in state))
@@ -224,3 +223,12 @@ class AdaBreg(Optimizer[Adam]):
 def regularizer(J: Any) -> Regularizer:
     """J itself, if it is a Regularizer."""
     return J if isinstance(J, Regularizer) else validate.fail("J", "a Regularizer", validate.describe(J))
+
+
+def _as_kernels_want(name: str, value: Any, theta: Array) -> Array:
+    """The array itself if it is contiguous and of the dtype and shape of theta; else checked, and copied so."""
+    fits = type(value) is np.ndarray and value.dtype == theta.dtype and value.shape == theta.shape
+    if fits and value.flags.c_contiguous:
+        return value
+    checked = validate.real_array(name, value, shape=theta.shape)
+    return np.ascontiguousarray(checked, theta.dtype).reshape(theta.shape)

@@ -4,6 +4,7 @@ The state (v, m, s) is updated where it stands and theta is overwritten. x - min
 without a branch, and NaN stays NaN whatever the clip returns.
 """
 
+from functools import partial
 from math import frexp, inf, ldexp, sqrt
 
 import numpy as np
@@ -50,14 +51,23 @@ def adabreg_soft(v, m, s, g, b1, c1, b2, c2, rate, root, eps, delta, t, theta):
 @kernel
 def linbreg_groups(v, g, tau, delta, ends, t, theta):
     """v <- v - tau g; theta_g <- x_g max(1 - t_g / |x_g|, 0) with x = delta v, t_g = delta lam w_g (4.21)."""
-    a = 0
-    first = 0
+    x = np.empty(min(v.size, 4096 + _largest(ends)), v.dtype)
+    a, first = 0, 0
     for j in range(ends.size):
         if ends[j] - a >= 4096 or j == ends.size - 1:  # a tile of whole groups, small enough for the first cache
             tile = slice(a, ends[j])
-            _advance(v[tile], g[tile], tau, delta, theta[tile])
-            _shrink(theta, a, ends[first : j + 1], t[first : j + 1], theta)
+            _advance(v[tile], g[tile], tau, delta, x)
+            _shrink(x, a, ends[first : j + 1], t[first : j + 1], theta[tile])
             a, first = ends[j], j + 1
+
+
+@kernel
+def _largest(ends):
+    """The size of the largest group."""
+    size, a = 0, 0
+    for j in range(ends.size):
+        size, a = max(size, ends[j] - a), ends[j]
+    return size
 
 
 @kernel
@@ -77,31 +87,35 @@ def shrink_groups(x, ends, t, out):
 
 @kernel
 def _shrink(x, a, ends, t, out):
-    """out_g = x_g max(1 - t_g / n, 0), n = |x_g|_2, for the groups of x from its place a on; 1 for 1 - t/n if n = inf.
+    """out_g = x_g max(1 - t_g / n, 0), n = |x_g|_2, for groups that end at ``ends`` - a; 1 for 1 - t/n if n = inf.
 
     n^2 is summed in float64. Where the difference cancels (n below 2 t, in float32 below 1.0002 t) and outside
-    1e+-200, `_careful` takes over.
+    1e+-200, the group is left to `_careful`, in a second loop: a call in the first one would slow all groups down.
     """
     cancels = 1.0005 if x.itemsize == 4 else 4.0
+    left, count, start = np.empty(ends.size, np.int64), 0, 0
     for j in range(ends.size):
-        start, a = a, ends[j]
-        part, target = x[start:a], out[start:a]
-        square = 0.0
-        if part.size > 32:
-            square = _sum(x, start, a)
-        else:
-            for i in range(part.size):
-                square += np.float64(part[i]) * np.float64(part[i])
-        limit = t[j] * t[j]
+        part, target = x[start : ends[j] - a], out[start : ends[j] - a]
+        square = _short_square(part) if part.size <= 512 else _square(part)
+        limit, factor = t[j] * t[j], 0.0
         if square >= cancels * limit and 1e-200 < square < 1e200:
             factor = 1.0 - t[j] / sqrt(square)
-        elif square <= 0.999 * limit and 1e-200 < limit < 1e200:
-            factor = 0.0
-        else:
-            factor = _careful(x, start, a, t[j], square)
-        scale = x.dtype.type(factor)
-        for i in range(part.size):
-            target[i] = part[i] * scale
+        elif not (square <= 0.999 * limit and 1e-200 < limit < 1e200):
+            left[count], factor = j, 1.0
+            count += 1
+        _multiply(part, factor, target)
+        start = ends[j] - a
+    for j in left[:count]:
+        group = slice(0 if j == 0 else ends[j - 1] - a, ends[j] - a)
+        _multiply(x[group], _careful(x[group], t[j]), out[group])
+
+
+@kernel
+def _multiply(x, factor, out):
+    """out = factor x."""
+    scale = x.dtype.type(factor)
+    for i in range(x.size):
+        out[i] = x[i] * scale
 
 
 @kernel
@@ -110,7 +124,7 @@ def group_norms(x, ends, out):
     a = 0
     for j in range(ends.size):
         part = x[a : ends[j]]
-        scale = 1.0 if 1e-200 < _sum(part, 0, part.size) < 1e200 else _scale(part)
+        scale = 1.0 if 1e-200 < _square(part) < 1e200 else _scale(part)
         if scale == 0.0 or scale == inf:
             out[j] = inf if scale == 0.0 else 0.0
         else:
@@ -120,32 +134,28 @@ def group_norms(x, ends, out):
 
 
 @kernel
-def _sum(x, start, stop):
-    """sum of x_i^2 over start <= i < stop in float64: eight lanes, restarted every 512 entries for small errors."""
+def _square(x):
+    """|x|^2 in float64, every 512 entries apart, for small errors."""
     total = 0.0
-    for k in range(start, stop, 512):
-        part = x[k : min(k + 512, stop)]
-        s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
-        for i in range(0, part.size - 7, 8):
-            s0 += np.float64(part[i]) * np.float64(part[i])
-            s1 += np.float64(part[i + 1]) * np.float64(part[i + 1])
-            s2 += np.float64(part[i + 2]) * np.float64(part[i + 2])
-            s3 += np.float64(part[i + 3]) * np.float64(part[i + 3])
-            s4 += np.float64(part[i + 4]) * np.float64(part[i + 4])
-            s5 += np.float64(part[i + 5]) * np.float64(part[i + 5])
-            s6 += np.float64(part[i + 6]) * np.float64(part[i + 6])
-            s7 += np.float64(part[i + 7]) * np.float64(part[i + 7])
-        for i in range(part.size - part.size % 8, part.size):
-            s0 += np.float64(part[i]) * np.float64(part[i])
-        total += ((s0 + s4) + (s1 + s5)) + ((s2 + s6) + (s3 + s7))
+    for k in range(0, x.size, 512):
+        total += _short_square(x[k : k + 512])
+    return total
+
+
+@partial(kernel, fastmath={"reassoc"})
+def _short_square(x):
+    """|x|^2 in float64, summed in the order of the machine's vectors."""
+    total = 0.0
+    for i in range(x.size):
+        y = np.float64(x[i])
+        total += y * y
     return total
 
 
 @kernel
-def _careful(x, start, stop, t, square):
+def _careful(x, t):
     """max(1 - t/n, 0) as (n^2 - t^2) / (n (n + t)), n^2 to about 100 bits; beyond 1e+-200 all is scaled first."""
-    x = x[start:stop]
-    scale = 1.0 if 1e-200 < square < 1e200 else _scale(x)
+    scale = 1.0 if 1e-200 < _square(x) < 1e200 else _scale(x)
     if scale == 0.0 or scale == inf:
         return 1.0 if scale == 0.0 else 0.0
     high, low = _exact_sum(x, scale)
@@ -158,30 +168,20 @@ def _careful(x, start, stop, t, square):
 
 @kernel
 def _exact_sum(x, scale):
-    """sum of (scale x_i)^2 as high + low, to about 100 bits, in eight lanes.
+    """sum of (scale x_i)^2 as high + low, to about 100 bits.
 
     y = h + l with h its upper 26 bits (Veltkamp), so y^2 = h^2 + (y + h) l and h^2 is exact;
     the rounding errors of the running sum of h^2 (Knuth) go to low.
     """
-    highs = np.zeros(8)
-    lows = np.zeros(8)
-    for start in range(0, x.size, 8):
-        part = x[start : start + 8]
-        for i in range(part.size):
-            y = np.float64(part[i]) * scale
-            h = 134217729.0 * y - (134217729.0 * y - y)
-            high = highs[i]
-            p = h * h
-            s = high + p
-            d = s - high
-            lows[i] += ((high - (s - d)) + (p - d)) + (y + h) * (y - h)
-            highs[i] = s
     high = 0.0
     low = 0.0
-    for i in range(8):
-        s = high + highs[i]
+    for i in range(x.size):
+        y = np.float64(x[i]) * scale
+        h = 134217729.0 * y - (134217729.0 * y - y)
+        p = h * h
+        s = high + p
         d = s - high
-        low += ((high - (s - d)) + (highs[i] - d)) + lows[i]
+        low += ((high - (s - d)) + (p - d)) + (y + h) * (y - h)
         high = s
     return high, low
 
