@@ -174,7 +174,7 @@ def _evidence(outcome: Outcome) -> Record:
         "attained": outcome.attained,
         "extremal": _instance(outcome.sharpest),
         "witness": _instance(outcome.witness),
-        "note": worst.note or outcome.skipped,
+        "note": worst.note or (outcome.skipped if outcome.verdict == "vacuous" else ""),
         "error": outcome.error,
         "ladder": {name: number(value) for name, value in outcome.ladder.items()},
         "points": [[number(h), number(e)] for h, e in worst.points],

@@ -60,7 +60,7 @@ def _relative(file: Path) -> str:
 
 
 def formula_lines(id: str) -> list[Place]:
-    """The lines of the package that end in an equation's number: ``... # (4.21)``; none for other items."""
+    """The lines of the package whose comment ends in an equation's number; none for other items."""
     return [place for place in _numbered() if place.name == id]
 
 
@@ -76,6 +76,6 @@ def _scan(file: Path) -> Iterator[Place]:
 
 
 def marks(line: str) -> list[str]:
-    """The equation numbers in the comment that ends a line of code: ["(4.19a)"]."""
-    comment = re.search(r"\S.*#(.*)$", line)
+    """The equation numbers in the comment that ends a line of code: ["(4.19a)"]; text in quotes is no comment."""
+    comment = re.search(r"\S.*#([^'\"`]*)$", line)
     return re.findall(r"\(\d\.\d+[a-z]?\)", comment.group(1)) if comment else []

@@ -10,9 +10,12 @@ from refimpl.report.document import Document, errata
 
 Record = Mapping[str, Any]
 
-HEADS = ("item", "title", "reading", "verdict", "worst", "sharpness", "cases", "controls", "seconds")
+HEADS = ("item", "check", "reading", "verdict", "worst", "sharpness", "cases", "controls", "seconds")
 RIGHT = {"cases", "controls", "seconds"}
-TITLE = 1
+DROPPED = ("seconds", "cases", "sharpness", "controls", "worst")
+"""Columns that a narrow terminal does without, first one first."""
+LEAST = 20
+"""Columns that the name of a check keeps, however narrow the terminal."""
 
 
 def render(document: Document) -> str:
@@ -23,21 +26,29 @@ def render(document: Document) -> str:
 
 
 def table(records: Sequence[Record], width: int | None = None) -> str:
-    """One line a claim; titles are cut so that a line fits a terminal of ``width`` columns."""
+    """One line a claim; names are cut and columns left out so that a line fits a terminal of ``width`` columns."""
     if not records:
         return ""
     rows = [HEADS, *map(_row, records)]
-    sizes = [max(len(row[i]) for row in rows) for i in range(len(HEADS))]
-    total = width or (shutil.get_terminal_size((140, 24)).columns if sys.stdout.isatty() else 160)
-    sizes[TITLE] = max(12, min(sizes[TITLE], total - sum(sizes) + sizes[TITLE] - 2 * (len(HEADS) - 1)))
+    sizes = {head: max(len(row[i]) for row in rows) for i, head in enumerate(HEADS)}
+    room = width or (shutil.get_terminal_size((140, 24)).columns if sys.stdout.isatty() else 160)
+    for head in DROPPED:
+        if _others(sizes) + min(LEAST, sizes["check"]) > room:
+            del sizes[head]
+    sizes["check"] = min(sizes["check"], max(LEAST, room - _others(sizes)))
     lines = [_line(row, sizes) for row in rows]
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+    return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
+
+
+def _others(sizes: Mapping[str, int]) -> int:
+    """What all columns but "check" take, with the gaps."""
+    return sum(sizes.values()) - sizes["check"] + 2 * (len(sizes) - 1)
 
 
 def _row(record: Record) -> tuple[str, ...]:
     return (
         record["id"],
-        record["title"],
+        record["check"],
         record["reading"],
         words.verdict(record),
         words.worst(record),
@@ -48,12 +59,10 @@ def _row(record: Record) -> tuple[str, ...]:
     )
 
 
-def _line(row: Sequence[str], sizes: Sequence[int]) -> str:
-    cells = [
-        _cut(cell, size).rjust(size) if head in RIGHT else _cut(cell, size).ljust(size)
-        for cell, size, head in zip(row, sizes, HEADS, strict=True)
-    ]
-    return "  ".join(cells).rstrip()
+def _line(row: Sequence[str], sizes: Mapping[str, int]) -> str:
+    cells = [(head, _cut(cell, sizes[head])) for head, cell in zip(HEADS, row, strict=True) if head in sizes]
+    aligned = (cell.rjust(sizes[head]) if head in RIGHT else cell.ljust(sizes[head]) for head, cell in cells)
+    return "  ".join(aligned).rstrip()
 
 
 def _cut(text: str, size: int) -> str:
