@@ -125,6 +125,19 @@ def test_a_finished_cell_is_never_computed_again(tmp_path):
     assert CALLS == [3, 1, 2, 5]
 
 
+def test_cells_of_other_code_are_counted(tmp_path, capsys):
+    settings, place = [{"n": 2}, {"n": 3}], tmp_path / "cells"
+    one = Run("squares", tmp_path)
+    one.cells(square, settings)
+    assert sweep.of_other_code(square, [one.source | s for s in settings], place) == 0
+    file = next(place.glob("*.json"))
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"code": "before"}))
+    again = Run("squares", tmp_path)
+    again.cells(square, settings)
+    assert again.stale == 1 and "1 cells were computed by other code" in capsys.readouterr().err
+    assert json.loads(again.finish().read_text())["cells of other code"] == 1
+
+
 def test_keys_tell_settings_apart_but_not_their_order():
     assert sweep.key(square, {"a": 1, "b": 2}) == sweep.key(square, {"b": 2, "a": 1})
     keys = {sweep.key(square, s) for s in ({"a": 1}, {"a": 2}, {"b": 1}, {"a": 1.5}, {"a": "1"})}

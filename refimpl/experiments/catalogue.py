@@ -52,7 +52,7 @@ EXPERIMENTS = {
         ),
         Experiment("nas-autoencoder", "neurons that sparse training leaves in a tower", "architecture:nas_autoencoder"),
         Experiment("nas-skips", "skip connections that survive sparse training", "architecture:nas_skips"),
-        Experiment("fno-kernels", "one kernel at three sizes, padded in space or frequency", "resolution:fno_kernels"),
+        Experiment("fno-kernels", "one kernel at three sizes, padded in space or frequency", "kernels:fno_kernels"),
         Experiment("fno-conversion", "CNN, converted CNN, trained FNO over kernel size", "resolution:fno_conversion"),
         Experiment("fno-resolution", "test accuracy over image size", "resolution:fno_resolution"),
         Experiment("sparse-speed", "time and memory of a training step against sparsity", "speed:sparse_speed"),

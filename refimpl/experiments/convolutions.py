@@ -106,7 +106,7 @@ def densities(network: Network, theta: Array) -> dict[str, float]:
 
 def bregman_conv(run: Run) -> None:
     """Tables 1 and 2 of BREG-I: what each method leaves, in weights and in kernels; Fig. 1: kernels appearing."""
-    common = {"epochs": 5, "count": 1500, "batch": 32} if run.quick else {"epochs": 30, "count": 10**6, "batch": 128}
+    common = {"epochs": 5, "count": 1500, "batch": 32} if run.quick else {"epochs": 6, "count": 10**6, "batch": 32}
     cells = [(g, m, s) for g in GROUPS for m in METHODS for s in range(run.seeds)]
     results = run.cells(conv_cell, [common | METHODS[m] | {"groups": g, "seed": s} for g, m, s in cells])
     runs = dict(zip(cells, results))

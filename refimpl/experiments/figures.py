@@ -92,8 +92,8 @@ def style(i: int) -> dict[str, str]:
 def band(axes: Axes, x: Sequence[float], runs: Array, i: int, label: str, **options: Any) -> None:
     """The mean over runs (runs, len(x)) as a line, and the range from the lowest to the highest as a band."""
     runs = np.atleast_2d(np.asarray(runs, dtype=float))
-    every = max(1, len(x) // 8)
-    axes.plot(x, runs.mean(axis=0), label=label, markevery=every, **(style(i) | options))
+    shown = {"markevery": max(1, len(x) // 8)} | style(i) | options
+    axes.plot(x, runs.mean(axis=0), label=label, **shown)
     if len(runs) > 1:
         axes.fill_between(x, runs.min(axis=0), runs.max(axis=0), color=COLORS[i % len(COLORS)], alpha=0.15, linewidth=0)
 

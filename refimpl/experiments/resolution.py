@@ -1,4 +1,4 @@
-"""One kernel at three sizes (Fig. 4.3), and classifiers whose test images change size ([FNO], Fig. 3 and 4)."""
+"""Classifiers with few Fourier coefficients, and on images of other sizes than in training ([FNO], Fig. 3 and 4)."""
 
 from __future__ import annotations
 
@@ -10,66 +10,24 @@ import numpy as np
 from refimpl.data import glyphs
 from refimpl.data.sets import Part
 from refimpl.experiments import nets
-from refimpl.experiments.figures import canvas, photograph, picture, style
+from refimpl.experiments.figures import band, canvas, legend_below, style
 from refimpl.experiments.run import Run, split_of
 from refimpl.experiments.training import Recipe, train
-from refimpl.resolution import resize, spectral_convolution, to_spatial, to_spectral
-from refimpl.resolution.conversion import spectral_network
-from refimpl.resolution.convolution import pad_kernel, spatial_convolution
+from refimpl.resolution import resize
+from refimpl.resolution.conversion import resolution_free, spectral_network
 from refimpl.resolution.layers import SpectralConv
-from refimpl.setting import AdaptiveAveragePool2d, Conv2d, Dense, Flatten, Layer, Network, ReLU
+from refimpl.setting import AdaptiveAveragePool2d, BatchNorm2d, Conv2d, Dense, Flatten, Layer, Network, ReLU
+from refimpl.setting.builders import residual_block
 from refimpl.sparsity import AdaBreg, Zero
 
 Array = np.ndarray
 Settings = dict[str, Any]
 
-KERNEL = 11
-MEANS = ("CNN", "FNO (converted)", "trigonometric input", "bilinear input")
-
-
-def edge_kernel(size: int = KERNEL) -> Array:
-    """k_ij = i / (i^2 + j^2) around the middle, of l2 norm 1: an edge detector of long range, like a Sobel filter."""
-    i = np.arange(size) - size // 2
-    square = i[:, None] ** 2 + i**2
-    k = i[:, None] / np.where(square, square, 1)
-    return k / np.linalg.norm(k)
-
-
-def fno_kernels(run: Run) -> None:
-    """Fig. 4.3: a kernel designed at size N meets the image at N/2, N and 2 N, padded in space or in frequency."""
-    n = 64 if run.quick else 128
-    image, theta = photograph(n), edge_kernel()
-    theta_hat = to_spectral(np.roll(pad_kernel(theta, (n, n)), -(KERNEL // 2), (0, 1)), (n, n))
-    answer = spectral_convolution(theta_hat, image)
-    rows = []
-    with canvas(3, 5, width=7, height=4.4) as (figure, axes):
-        for line, size in zip(axes, (n // 2, n, 2 * n)):
-            v, expected = resize(image, (size, size)), resize(answer, (size, size))
-            spatial = np.roll(spatial_convolution(theta, v), (-(KERNEL // 2),) * 2, (0, 1))
-            spectral = spectral_convolution(theta_hat, v)
-            errors = [float(np.linalg.norm(y - expected) / np.linalg.norm(expected)) for y in (spatial, spectral)]
-            rows.append((size, *errors))
-            kernels = (
-                np.roll(pad_kernel(theta, (size, size)), -(KERNEL // 2), (0, 1)),
-                to_spatial(theta_hat, (size, size)),
-            )
-            _line(line, size, v, kernels, (spatial, spectral), errors)
-        run.figure(figure, "fno-kernels", KERNELS)
-    run.table(("size", "relative change, spatial padding", "relative change, spectral padding"), rows)
-    run.found = {f"size {size}": {"spatial": a, "spectral": b} for size, a, b in rows}
-
-
-def _line(
-    axes: Any, size: int, v: Array, kernels: tuple[Array, Array], responses: tuple[Array, Array], errors: list[float]
-) -> None:
-    picture(axes[0], v, f"image, N = {size}", 0, 1)
-    window = slice(size // 2 - size // 8, size // 2 + size // 8 + 1)
-    for place, name, kernel, response, error in zip((1, 3), ("spatial", "spectral"), kernels, responses, errors):
-        centred = np.fft.fftshift(kernel)[window, window]
-        bound = float(np.abs(centred).max())
-        picture(axes[place], centred, f"{name} kernel", -bound, bound, "RdBu_r")
-        top = float(np.quantile(np.abs(response), 0.995))
-        picture(axes[place + 1], response, f"change {error:.1e}", -top, top, "RdBu_r")
+WAYS = ("as it is", "as an FNO", "trigonometric input", "bilinear input")
+CURVES = {
+    "fno-resolution": [("CNN", way) for way in WAYS],
+    "fno-resolution-resnet": [("ResNet", "as it is"), *(("trigonometric ResNet", way) for way in WAYS)],
+}
 
 
 def classifier(make: Any) -> Network:
@@ -88,19 +46,38 @@ def fno(modes: int) -> Network:
     return classifier(lambda c_in, c_out: SpectralConv(c_in, c_out, (modes, modes), bias=False))
 
 
+def resnet() -> Network:
+    """Two residual blocks of 16 and 32 channels with strides 2, mean over the image, 10 classes; 18,626 parameters."""
+    stem: list[Layer] = [Conv2d(1, 8, 3, bias=False), BatchNorm2d(8), ReLU()]
+    blocks = [residual_block(8, 16, 2), ReLU(), residual_block(16, 32, 2), ReLU()]
+    return Network([*stem, *blocks, AdaptiveAveragePool2d(1), Flatten(), Dense(32, 10)])
+
+
+def built(settings: Settings) -> Network:
+    """The network a cell's settings name."""
+    made = {
+        "CNN": lambda: cnn(settings["size"]),
+        "FNO": lambda: fno(settings["size"]),
+        "ResNet": resnet,
+        "trigonometric ResNet": lambda: resolution_free(resnet()),
+    }
+    return made[settings["kind"]]()
+
+
 def trained(settings: Settings, checkpoint: Path) -> tuple[Network, Array, Part, Part]:
-    """Train a CNN or an FNO with Adam; the network, theta, validation and test parts (values in [-1, 1])."""
+    """Train with Adam; the network with its normalisation fixed, theta, validation, test (values in [-1, 1])."""
     parts = split_of(settings)
     training, validation, test = (
         Part(p.x * 2 - 1, p.labels) for p in (parts.training.first(settings["count"]), parts.validation, parts.test)
     )
-    network = cnn(settings["size"]) if settings["kind"] == "CNN" else fno(settings["size"])
+    network = built(settings)
     theta = network.init(settings["seed"], np.float32)
     recipe = Recipe(settings["epochs"], 128, settings["seed"])
     label = f"{settings['kind']} {settings['size']} seed {settings['seed']}"
     optimizer = AdaBreg(Zero(), settings["tau"])
     outcome = train(network, optimizer, theta, training.x, training.labels, recipe, checkpoint=checkpoint, label=label)
-    return network, outcome.theta, validation, test
+    statistics = network.vjp(outcome.theta, training.x[:1000])[1].statistics
+    return network.evaluation(statistics), outcome.theta, validation, test
 
 
 def conversion_cell(settings: Settings, checkpoint: Path) -> dict[str, Any]:
@@ -115,10 +92,10 @@ def conversion_cell(settings: Settings, checkpoint: Path) -> dict[str, Any]:
 
 def fno_conversion(run: Run) -> None:
     """Fig. 3 of [FNO]: CNN over kernel size, CNN converted with fewer coefficients, FNO trained with them."""
-    kernels = (3, 5, 9) if run.quick else (3, 5, 9, 15, 21)
+    kernels = (3, 5, 9) if run.quick else (3, 5, 9, 15)
     modes = (3, 7, 13, 21, 28) if run.quick else (3, 5, 9, 13, 15, 21, 25, 27, 28)
     trained_modes = (3, 7, 13) if run.quick else (3, 5, 9, 15, 21, 27)
-    common = {"epochs": 4, "count": 2500} if run.quick else {"epochs": 15, "count": 10**6}
+    common = {"epochs": 4, "count": 2500} if run.quick else {"epochs": 6, "count": 10**6}
     cnns = [{"kind": "CNN", "size": k, "tau": 1e-3, "modes": list(modes)} for k in kernels]
     fnos = [{"kind": "FNO", "size": m, "tau": 5e-3, "modes": []} for m in trained_modes]
     results = run.cells(conversion_cell, [common | one | {"seed": s} for one in cnns + fnos for s in range(run.seeds)])
@@ -151,20 +128,22 @@ def _draw_conversion(run: Run, curves: dict[str, Any]) -> None:
 
 
 def resolution_cell(settings: Settings, checkpoint: Path) -> dict[str, Any]:
-    """Train a CNN, then test it at other sizes: as it is, converted to an FNO, with its input interpolated."""
+    """Train a network, then test it at other sizes: as it is, converted to an FNO, with its input interpolated."""
     network, theta, _, test = trained(settings, checkpoint)
-    size = test.x.shape[-1]
-    spectral = spectral_network(network, theta, test.x.shape[1:])
+    shape = test.x.shape[1:]
+    nets_at_work = {"as it is": (network, theta)}
+    if settings["kind"] != "ResNet":  # its strides and its padding have no spectral counterpart
+        nets_at_work["as an FNO"] = spectral_network(network, theta, shape)
     return {
         method: {
-            str(n): _accuracies(network, theta, spectral, _sized(settings, test, n, method), size)
+            str(n): _accuracies(nets_at_work, _sized(test, n, method).first(settings["tests"]), shape[-1])
             for n in settings["sizes"]
         }
         for method in settings["methods"]
     }
 
 
-def _sized(settings: Settings, test: Part, n: int, method: str) -> Part:
+def _sized(test: Part, n: int, method: str) -> Part:
     """The test images at size n: interpolated, or, for glyphs, drawn anew as the same functions."""
     if method != "drawn":
         return Part(resize(test.x, (n, n), method, antialias=True), test.labels)
@@ -172,50 +151,69 @@ def _sized(settings: Settings, test: Part, n: int, method: str) -> Part:
     return Part(images[-len(test) :] * 2 - 1, labels[-len(test) :])
 
 
-def _accuracies(network: Network, theta: Array, spectral: tuple[Network, Array], test: Part, size: int) -> list[float]:
-    inputs = [Part(resize(test.x, (size, size), method), test.labels) for method in ("trigonometric", "bilinear")]
+def _accuracies(nets_at_work: dict[str, tuple[Network, Array]], test: Part, size: int) -> dict[str, float]:
     batch = 100
-    return [
-        nets.accuracy(network, theta, test, batch),
-        nets.accuracy(*spectral, test, batch),
-        *(nets.accuracy(network, theta, part, batch) for part in inputs),
-    ]
+    found = {way: nets.accuracy(*one, test, batch) for way, one in nets_at_work.items()}
+    for method in ("trigonometric", "bilinear"):
+        part = Part(resize(test.x, (size, size), method), test.labels)
+        found[f"{method} input"] = nets.accuracy(*nets_at_work["as it is"], part, batch)
+    return found
 
 
 def fno_resolution(run: Run) -> None:
-    """Fig. 4 of [FNO]: test accuracy over the size of the test images."""
+    """Fig. 4 of [FNO]: test accuracy over the size of the test images, of a CNN and of a small ResNet."""
     sizes = (
         (7, 14, 21, 28, 35, 56) if run.quick else (3, 5, 7, 9, 11, 14, 17, 21, 24, 27, 28, 29, 35, 43, 51, 59, 70, 80)
     )
     methods = ["trigonometric", "bilinear"] + (["drawn"] if run.data == "glyphs" else [])
-    common = {"kind": "CNN", "size": 5, "tau": 1e-3, "methods": methods, "sizes": list(sizes)}
-    common |= {"epochs": 4, "count": 3000} if run.quick else {"epochs": 15, "count": 10**6}
-    results = run.cells(resolution_cell, [common | {"seed": s} for s in range(run.seeds)])
-    rows = []
-    with canvas(1, len(methods), width=7, height=2.6, sharey=True) as (figure, axes):
-        for ax, method in zip(axes, methods):
-            values = np.mean([[r[method][str(n)] for n in sizes] for r in results], axis=0)
-            for i, name in enumerate(MEANS):
-                ax.plot(sizes, values[:, i], label=name, **style(i))
-                rows += [(method, name, n, float(a)) for n, a in zip(sizes, values[:, i])]
-            ax.axvline(28, color="black", linewidth=0.6, linestyle=":")
-            ax.set(xlabel="size of the test images", title=f"sized by: {method}")
-        axes[0].set_ylabel("test accuracy")
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-        run.figure(figure, "fno-resolution", RESOLUTION)
-    run.table(("sized by", "network", "size", "test accuracy"), rows)
+    common = {"tau": 1e-3, "methods": methods, "sizes": list(sizes)}
+    common |= {"epochs": 4, "count": 3000, "tests": 300} if run.quick else {"epochs": 8, "count": 10**6, "tests": 1000}
+    kinds = {"CNN": 5, "ResNet": 3, "trigonometric ResNet": 3}
+    cells = [(kind, s) for kind in kinds for s in range(run.seeds)]
+    results = run.cells(resolution_cell, [common | {"kind": k, "size": kinds[k], "seed": s} for k, s in cells])
+    rows = [
+        (method, kind, way, n, seed, accuracy)
+        for (kind, seed), result in zip(cells, results)
+        for method in methods
+        for n in sizes
+        for way, accuracy in result[method][str(n)].items()
+    ]
+    run.table(("sized by", "network", "way", "size", "seed", "test accuracy"), rows)
+    for name, curves in CURVES.items():
+        _draw_sizes(run, name, curves, methods, rows)
     run.found = {
-        f"{m}, {name}": {str(n): a for m2, k, n, a in rows if (m2, k) == (m, name)} for m in methods for name in MEANS
+        f"{m}, {kind}, {way}": {str(n): _over_seeds(rows, m, kind, way, n) for n in sizes}
+        for m in methods
+        for curves in CURVES.values()
+        for kind, way in curves
     }
 
 
-KERNELS = """An 11 x 11 edge kernel designed at the middle size. Padded with zeros in space it stays 11 pixels wide,
-    so at another size it sees other features; padded in frequency it keeps its shape. "change" is the relative
-    difference to the response at the middle size, brought to this size by trigonometric interpolation: rounding for
-    spectral padding at the middle size and above (Corollary 4.31), large for spatial padding."""
+def _over_seeds(rows: list[Any], *cell: Any) -> list[float]:
+    return [row[-1] for row in rows if row[:4] == cell]
+
+
+def _draw_sizes(run: Run, name: str, curves: list[tuple[str, str]], methods: list[str], rows: list[Any]) -> None:
+    sizes = sorted({row[3] for row in rows})
+    with canvas(1, len(methods), width=7, height=2.7, sharey=True) as (figure, axes):
+        for ax, method in zip(axes, methods):
+            for i, (kind, way) in enumerate(curves):
+                runs = np.transpose([_over_seeds(rows, method, kind, way, n) for n in sizes])
+                band(ax, sizes, runs, i, kind if way == "as it is" else way, markevery=1)
+            ax.axvline(28, color="black", linewidth=0.6, linestyle=":")
+            ax.set(xlabel="size of the test images", title=f"sized by: {method}")
+        axes[0].set_ylabel("test accuracy")
+        legend_below(figure, axes[0], len(curves))
+        run.figure(figure, name, CAPTIONS[name])
+
+
 CONVERSION = """Test accuracy over the kernel size of a CNN, and over the number of Fourier coefficients an axis. The
     CNN is flat; converted with fewer coefficients it loses accuracy until nearly all are kept; an FNO trained with
     few coefficients almost closes the gap."""
-RESOLUTION = """A CNN trained at 28 x 28 (dotted), tested on images of other sizes. The CNN itself is best at its
-    training size and falls on both sides; interpolating the input back to 28 is flat above; the same CNN converted to
-    an FNO is nearly as flat, without interpolation."""
+CAPTIONS = {
+    "fno-resolution": """A CNN trained at 28 x 28 (dotted), tested on images of other sizes. The CNN itself is best at
+        its training size and falls on both sides; interpolating the input back to 28 is flat above; the same CNN
+        converted to an FNO is nearly as flat, without interpolation.""",
+    "fno-resolution-resnet": """A small ResNet trained at 28 x 28 (dotted): with ordinary strides, and with
+        trigonometric interpolation in their place, as it is and converted to an FNO.""",
+}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import sys
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -33,6 +34,8 @@ class Run:
     seeds : how many; they are 0, 1, ...
     quick : a small version that shows the shape in a minute or less.
     executor : computes the cells; None computes them here.
+    captions, files, found, settings : what `finish` writes down.
+    stale : how many finished cells were computed by other code of the same version.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Run:
     files: list[str] = field(default_factory=list)
     found: dict[str, Any] = field(default_factory=dict)
     settings: list[dict[str, Any]] = field(default_factory=list)
+    stale: int = 0
 
     @cached_property
     def source(self) -> dict[str, Any]:
@@ -64,8 +68,13 @@ class Run:
     def cells(self, cell: sweep.Cell, settings: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         """The results of a cell function for every setting, each computed once ever."""
         self.settings += settings
-        full = [self.source | s for s in settings]
-        return sweep.sweep(cell, full, self.out / "cells", self.executor, self.name)
+        full, folder = [self.source | s for s in settings], self.out / "cells"
+        stale = sweep.of_other_code(cell, full, folder)
+        self.stale += stale
+        if stale:
+            note = f"{self.name}: {stale} cells were computed by other code; remove {folder} to compute them again"
+            print(note, file=sys.stderr)
+        return sweep.sweep(cell, full, folder, self.executor, self.name)
 
     def figure(self, figure: Figure, name: str, caption: str) -> None:
         """Save a figure as PNG and SVG; the caption says what to see."""
@@ -87,6 +96,7 @@ class Run:
             "seeds": list(range(self.seeds)),
             "quick": self.quick,
             "settings": self.settings,
+            "cells of other code": self.stale,
             "found": self.found,
             "captions": self.captions,
             "files": self.files,

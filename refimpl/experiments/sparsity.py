@@ -24,10 +24,11 @@ METHODS: dict[str, Settings] = {
     "LinBreg 1e-1": {"method": "linbreg", "lam": 1e-1},
     "momentum 1e-1": {"method": "momentum", "lam": 1e-1},
     "AdaBreg 1e-1": {"method": "adabreg", "lam": 1e-1},
+    "AdaBreg 5e-1": {"method": "adabreg", "lam": 5e-1},
 }
 FIGURES = {
     "bregman-mlp-lambda": ("SGD", "ProxGD 1e-4", "LinBreg 1e-3", "LinBreg 1e-1"),
-    "bregman-mlp-methods": ("LinBreg 1e-1", "momentum 1e-1", "AdaBreg 1e-1"),
+    "bregman-mlp-methods": ("LinBreg 1e-1", "momentum 1e-1", "AdaBreg 1e-1", "AdaBreg 5e-1"),
 }
 PANELS = (("validation", "validation accuracy"), ("l1", r"$\|W\|_1$"), ("nonzero", "nonzero weights"))
 

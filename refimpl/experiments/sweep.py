@@ -1,7 +1,8 @@
 """Sweeps: the cells of an experiment (one setting, one seed) on any ``concurrent.futures`` executor.
 
-A finished cell is one JSON file named by a hash of everything that determines it; it is never computed
-again. An unfinished one leaves its checkpoint beside it, so the same command takes it up where it stood.
+A finished cell is one JSON file named by a hash of its function, its settings and the version; it is never
+computed again. It also holds a hash of the code that computed it: where that differs from the present code, a
+sweep says so. An unfinished cell leaves its checkpoint beside it, so the same command takes it up where it stood.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import refimpl
 from refimpl import __version__
 from refimpl.numerics.files import write_text
 
@@ -43,6 +46,22 @@ def identifying(settings: Settings) -> Settings:
     return {name: value for name, value in settings.items() if name != "data_dir"}
 
 
+@cache
+def code() -> str:
+    """A hash of all source files of this package as they are now: 20 hexadecimal digits."""
+    folder = Path(refimpl.__file__).parent
+    total = hashlib.sha256()
+    for file in sorted(folder.rglob("*.py")):
+        total.update(file.relative_to(folder).as_posix().encode() + b"\0" + file.read_bytes())
+    return total.hexdigest()[:20]
+
+
+def of_other_code(cell: Cell, settings: Sequence[Settings], folder: Path) -> int:
+    """How many of these cells are finished and were computed by code that differs from the present one."""
+    stored = [_stored(folder / f"{key(cell, s)}.json") for s in settings]
+    return sum(one is not None and one.get("code") != code() for one in stored)
+
+
 def compute(cell: Cell, settings: Settings, folder: Path) -> dict[str, Any]:
     """The result of one cell: from its file if it is there, else computed, written, its checkpoint removed.
 
@@ -53,10 +72,10 @@ def compute(cell: Cell, settings: Settings, folder: Path) -> dict[str, Any]:
     done = folder / f"{name}.json"
     stored = _stored(done)
     if stored is not None:
-        return stored
-    checkpoint = folder / f"{name}.npz"
+        return stored["result"]
+    checkpoint, computed_by = folder / f"{name}.npz", code()
     result = cell(settings, checkpoint)
-    text = json.dumps({"settings": identifying(settings), "result": result}, sort_keys=True)
+    text = json.dumps({"settings": identifying(settings), "result": result, "code": computed_by}, sort_keys=True)
     write_text(done, text)
     checkpoint.unlink(missing_ok=True)
     return json.loads(text)["result"]
@@ -151,10 +170,13 @@ def _end_on_interrupt() -> None:
 
 def _stored(path: Path) -> dict[str, Any] | None:
     try:
-        return json.loads(path.read_text())["result"]
+        stored = json.loads(path.read_text())
+        if not isinstance(stored, dict) or "result" not in stored:
+            raise ValueError("no result in it")
+        return stored
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f"result file {path}: cannot be read ({error}); remove it to compute the cell again") from None
 
 
