@@ -29,7 +29,9 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, and leave."""
-        self.exit(2, f"{self.prog}: error: {message}\n")
+        from refimpl.numerics.text import one_line
+
+        self.exit(2, f"{self.prog}: error: {one_line(message)}\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -128,7 +128,7 @@ def _prepare_files(arguments: argparse.Namespace) -> None:
     """Try the outputs and read the data before any work starts."""
     check_writable("--json", arguments.json)
     check_writable("--resume", arguments.resume)
-    if arguments.data_dir:
+    if arguments.data_dir is not None:
         _check_data(arguments.data_dir)
         os.environ["REFIMPL_DATA"] = arguments.data_dir
 

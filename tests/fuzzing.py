@@ -38,7 +38,7 @@ class Call:
     refusals: tuple[type[Exception], ...] = (MemoryError,)
 
 
-class Ended(Exception):
+class Ended(BaseException):
     """The time of a call is over."""
 
 

@@ -11,12 +11,19 @@ import refimpl
 from refimpl.claims.literal import arguments
 from refimpl.claims.runner import Plan, Record
 
+START = '{"plan":'
+
 
 class Journal:
     """A context around a run; ``kept`` maps claim key -> record of an earlier run of the same plan.
 
     Lines of other plans (or versions) are left in the file and ignored; so is a last line cut short.
     Without a path nothing is kept.
+
+    Raises
+    ------
+    ValueError : the file was not written by this class.
+    OSError : it cannot be read.
     """
 
     def __init__(self, path: str | os.PathLike[str] | None, plan: Plan) -> None:
@@ -28,7 +35,10 @@ class Journal:
     def _read(self) -> dict[str, Record]:
         if self.path is None or not self.path.exists():
             return {}
-        lines = [_parsed(line) for line in self.path.read_text(encoding="utf-8").splitlines()]
+        text = self.path.read_text(encoding="utf-8")
+        if not START.startswith(text.lstrip()[: len(START)]):
+            raise ValueError(f"{self.path} holds something else than finished checks")
+        lines = [_parsed(line) for line in text.splitlines()]
         return {line["record"]["key"]: line["record"] for line in lines if line and line.get("plan") == self.mark}
 
     def __enter__(self) -> Journal:
@@ -51,6 +61,6 @@ class Journal:
 def _parsed(line: str) -> Record | None:
     try:
         parsed = json.loads(line)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return None
     return parsed if isinstance(parsed, dict) else None

@@ -45,7 +45,14 @@ def parse(text: str) -> Any:
         value = ast.literal_eval(text.strip())
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         value = _fraction(text)
-    return np.array(value, dtype=float) if isinstance(value, list) else value
+    return _numbers(value) if isinstance(value, list) else value
+
+
+def _numbers(values: list) -> np.ndarray:
+    try:
+        return np.array(values, dtype=float)
+    except (ValueError, TypeError, OverflowError):
+        raise ValueError(f"{values!r:.60} is not an array of numbers") from None
 
 
 def _array(value: np.ndarray) -> str:
@@ -66,7 +73,8 @@ def _sequence(value: tuple | list) -> str:
 
 
 def _fraction(text: str) -> float:
+    numerator, _, denominator = text.partition("/")
     try:
-        return float(Fraction(text.replace(" ", "")))
-    except (ValueError, ZeroDivisionError):
-        raise ValueError(f"{text!r} is not a number, a fraction or a Python literal") from None
+        return float(Fraction(int(numerator), int(denominator)))
+    except (ValueError, ArithmeticError):
+        raise ValueError(f"{text!r:.60} is not a number, a fraction or a Python literal") from None

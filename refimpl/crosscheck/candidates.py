@@ -11,6 +11,7 @@ import importlib.util
 import inspect
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -225,6 +226,8 @@ def from_command(target: Target, command: str, limit: float = 10.0) -> Run:
     """A program: ``prog {in} {out}`` reads the inputs from one ``.npz`` and writes the outputs to another."""
     if "{in}" not in command or "{out}" not in command:
         raise ValueError(f"--command: expected a command with {{in}} and {{out}}, got {command!r}")
+    if shutil.which(shlex.split(command)[0]) is None:
+        raise ValueError(f"--command: there is no program {shlex.split(command)[0]!r}")
 
     def run(case: Case) -> Outputs:
         with tempfile.TemporaryDirectory(prefix="refimpl-") as folder:

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from refimpl.numerics.files import write_text
+from refimpl.numerics.files import check_writable, write_text
+from refimpl.numerics.text import one_line
 
 EPILOG = """examples:
   refimpl crosscheck --list 'sparsity.*'
@@ -20,6 +21,7 @@ EPILOG = """examples:
   refimpl crosscheck setting.conv2d.forward --command './conv {in} {out}' --set stride=1 --set kind=convolution
 
 exit status: 0 agrees, 1 differs (or nothing was offered), 2 bad usage"""
+LONGEST = 1e6  # seconds for one case
 
 
 def add_parser(subparsers: Any) -> None:
@@ -49,8 +51,8 @@ def _crosscheck_parser(subparsers: Any) -> None:
     parser.add_argument("--examples", type=int, metavar="N", help="cases to draw (100; 25 with --command)")
     parser.add_argument("--seed", type=int, default=0, metavar="S")
     parser.add_argument("--time-limit", type=float, default=10.0, metavar="SECONDS", help="for one case (10)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as data")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write the report as one page")
+    parser.add_argument("--json", metavar="FILE", help="write the report as data")
+    parser.add_argument("--html", metavar="FILE", help="write the report as one page")
     parser.set_defaults(run=run_crosscheck)
 
 
@@ -70,7 +72,7 @@ def run_crosscheck(args: argparse.Namespace) -> int:
             return 0
         _write(args, result)
     except (ValueError, OSError) as error:
-        print(f"refimpl crosscheck: {error}", file=sys.stderr)
+        print(f"refimpl crosscheck: {one_line(error)}", file=sys.stderr)
         return 2
     print(report.text(result))
     return 0 if result.agrees else 1
@@ -85,14 +87,14 @@ def _judged(args: argparse.Namespace) -> Any:
 
     target = find(args.target)
     fixed, conventions = settle(target, dict(map(_assignment, args.set)))
-    if not args.candidate and not args.command:
+    if args.candidate is None and args.command is None:
         print(report.describe(target))
         return None
-    if args.candidate and args.command:
+    if args.candidate is not None and args.command is not None:
         raise ValueError("CANDIDATE: expected either module:attribute or --command, got both")
-    _positive(args)
+    _check(args)
     options: dict[str, Any] = {"seed": args.seed, "fixed": fixed, "conventions": conventions}
-    if args.command:
+    if args.command is not None:
         run = candidates.from_command(target, args.command, args.time_limit)
         return judge(target, run, args.command, examples=args.examples or 25, **options)
     isolated = Isolated(target, args.candidate, args.style, args.adapter, tuple(fixed), args.time_limit)
@@ -100,11 +102,16 @@ def _judged(args: argparse.Namespace) -> Any:
         return judge(target, isolated, args.candidate, examples=args.examples or 100, **options)
 
 
-def _positive(args: argparse.Namespace) -> None:
+def _check(args: argparse.Namespace) -> None:
     if args.examples is not None and args.examples < 1:
         raise ValueError(f"--examples: expected an integer >= 1, got {args.examples}")
-    if not args.time_limit > 0:
-        raise ValueError(f"--time-limit: expected seconds > 0, got {args.time_limit}")
+    if args.seed < 0:
+        raise ValueError(f"--seed: expected an integer >= 0, got {args.seed}")
+    if not 0 < args.time_limit <= LONGEST:
+        raise ValueError(f"--time-limit: expected seconds in (0, {LONGEST:g}], got {args.time_limit}")
+    for path in (args.json, args.html):
+        if path is not None:
+            check_writable(path)
 
 
 def _assignment(word: str) -> tuple[str, Any]:
@@ -120,9 +127,9 @@ def _assignment(word: str) -> tuple[str, Any]:
 def _write(args: argparse.Namespace, result: Any) -> None:
     from refimpl.crosscheck import report
 
-    if args.json:
+    if args.json is not None:
         write_text(args.json, json.dumps(report.entries(result), indent=1, allow_nan=False) + "\n")
-    if args.html:
+    if args.html is not None:
         write_text(args.html, report.page(result))
 
 
@@ -137,7 +144,7 @@ def run_vectors(args: argparse.Namespace) -> int:
             return 0
         verdicts = vectors.check(args.directory, args.only)
     except (ValueError, OSError) as error:
-        print(f"refimpl vectors: {error}", file=sys.stderr)
+        print(f"refimpl vectors: {one_line(error)}", file=sys.stderr)
         return 2
     print(vectors.summary(verdicts))
     return 0 if verdicts and all(v.agrees for v in verdicts) else 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from refimpl import __version__
 from refimpl.crosscheck.judge import Report
 from refimpl.crosscheck.target import Case, Finding, Target
+from refimpl.numerics.text import escaped
 
 
 def literal(value: Any) -> str:
@@ -163,20 +163,16 @@ def page(report: Report) -> str:
         for n, v in data.items()
         if n not in ("smallest", "named cases", "diagnosis", "what", "target", "candidate")
     }
-    body = _table(plain) + "".join(f"<p><b>Your output equals:</b> {_safe(d.mistake)}</p>" for d in report.diagnoses)
+    body = _table(plain) + "".join(f"<p><b>Your output equals:</b> {escaped(d.mistake)}</p>" for d in report.diagnoses)
     if data["smallest"]:
-        body += f"<h2>Smallest failing input</h2><pre>{_safe(chr(10).join(_failure(report)))}</pre>"
+        body += f"<h2>Smallest failing input</h2><pre>{escaped(chr(10).join(_failure(report)))}</pre>"
     body += f"<h2>Named cases</h2>{_table(data['named cases'])}"
     title = f"{report.target.name}: {report.candidate} {report.verdict}"
     return PAGE.format(
-        title=_safe(title), verdict=_safe(report.verdict.split()[0]), what=_safe(data["what"]), body=body
+        title=escaped(title), verdict=escaped(report.verdict.split()[0]), what=escaped(data["what"]), body=body
     )
 
 
 def _table(rows: Mapping[str, Any]) -> str:
-    cells = "".join(f"<tr><th>{_safe(name)}</th><td>{_safe(value)}</td></tr>" for name, value in rows.items())
+    cells = "".join(f"<tr><th>{escaped(name)}</th><td>{escaped(value)}</td></tr>" for name, value in rows.items())
     return f"<table>{cells}</table>"
-
-
-def _safe(value: Any) -> str:
-    return html.escape(str(value), quote=True)

@@ -72,8 +72,10 @@ def make(experiment: Experiment, arguments: argparse.Namespace) -> Run:
     ValueError : data that this experiment does not take, or that cannot be read.
     OSError : a folder that cannot be written.
     """
-    given = arguments.data_dir or os.environ.get("REFIMPL_DATA")
-    folder = str(Path(given).absolute()) if given else None
+    given = os.environ.get("REFIMPL_DATA") if arguments.data_dir is None else arguments.data_dir
+    if given == "":
+        raise ValueError("--data-dir: expected a folder, got nothing")
+    folder = None if given is None else str(Path(given).absolute())
     data = arguments.data or _default_data(experiment, folder)
     if data not in experiment.data:
         raise ValueError(f"--data: {experiment.name} takes {', '.join(experiment.data)}, not {data}")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from refimpl.numerics.files import write_text
+from refimpl.numerics.text import escaped
 
 PAGE = """<!doctype html> <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-
     width, initial-scale=1"> <title>Figures and tables</title> <style> body {{ font: 16px/1.5 system-ui, sans-serif;
@@ -25,22 +25,22 @@ def write_gallery(folder: Path, names: list[str]) -> Path:
     """
     present = [name for name in names if (folder / name / f"{name}.json").is_file()]
     records = [(folder / name, json.loads((folder / name / f"{name}.json").read_text())) for name in present]
-    links = " · ".join(f'<a href="#{escape(r["experiment"])}">{escape(r["experiment"])}</a>' for _, r in records)
+    links = " · ".join(f'<a href="#{escaped(r["experiment"])}">{escaped(r["experiment"])}</a>' for _, r in records)
     page = PAGE.format(links=links, sections="\n".join(_section(place, record) for place, record in records))
     write_text(folder / "index.html", page)
     return folder / "index.html"
 
 
 def _section(folder: Path, record: dict[str, Any]) -> str:
-    name = escape(record["experiment"])
+    name = escaped(record["experiment"])
     setting = f"data: {record['data']}; seeds: {len(record['seeds'])}" + ("; quick version" if record["quick"] else "")
     figures = "\n".join(_figure(folder / file, caption) for file, caption in record["captions"].items())
-    found = escape(json.dumps(record["found"], indent=1))
+    found = escaped(json.dumps(record["found"], indent=1))
     details = f"<details><summary>what was found</summary><pre>{found}</pre></details>"
-    return f'<section id="{name}"><h2>{name}</h2><small>{escape(setting)}</small>\n{figures}\n{details}</section>'
+    return f'<section id="{name}"><h2>{name}</h2><small>{escaped(setting)}</small>\n{figures}\n{details}</section>'
 
 
 def _figure(path: Path, caption: str) -> str:
     image = base64.b64encode(path.read_bytes()).decode()
-    text = escape(caption)
+    text = escaped(caption)
     return f'<figure><img src="data:image/png;base64,{image}" alt="{text}"><figcaption>{text}</figcaption></figure>'

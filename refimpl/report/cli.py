@@ -71,7 +71,8 @@ def _errata(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    folder = Path(arguments.out)
+    folder, source = Path(arguments.out), arguments.source
+    given = None if source is None else _read(source)
     for name in ("report.html", "report.md", "report.json"):
         check_writable("--out", str(folder / name))
     check_writable("--resume", arguments.resume)
@@ -80,10 +81,15 @@ def _report(arguments: argparse.Namespace) -> int:
     from refimpl.report import document, markdown, page
 
     claims = all_claims()
-    made = _read(arguments.source) if arguments.source else _made(claims, arguments)
-    write_text(folder / "report.html", page.render(made, claims))
-    write_text(folder / "report.md", markdown.render(made))
-    write_text(folder / "report.json", document.to_json(made))
+    made = given or _made(claims, arguments)
+    try:
+        texts = {"html": page.render(made, claims), "md": markdown.render(made), "json": document.to_json(made)}
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        if given is None:
+            raise
+        raise Usage(f"--from: {source} is damaged ({type(error).__name__}: {error})") from None
+    for kind, text in texts.items():
+        write_text(folder / f"report.{kind}", text)
     print(f"{folder / 'report.html'}, report.md, report.json: {len(made['claims'])} checks")
     return int(not all(record["as_expected"] for record in made["claims"]))
 
@@ -103,7 +109,7 @@ def _read(path: str) -> Mapping[str, Any]:
 
     try:
         made = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise Usage(f"--from: cannot read {path}: {error}") from None
     if not isinstance(made, dict) or made.get("version") != refimpl.__version__ or "claims" not in made:
         raise Usage(f"--from: {path} was not written by refimpl {refimpl.__version__} verify --json")

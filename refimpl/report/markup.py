@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from html import escape
+from refimpl.numerics.text import escaped
 
 
 class Markup(str):
@@ -28,11 +28,11 @@ def tag(name: str, /, *children: str | Markup | None, **attributes: str | bool |
 
 def join(*children: str | Markup | None) -> Markup:
     """Children one after the other, escaped where they are plain text."""
-    return Markup("".join(c if isinstance(c, Markup) else escape(c) for c in children if c is not None))
+    return Markup("".join(c if isinstance(c, Markup) else escaped(c) for c in children if c is not None))
 
 
 def _attribute(key: str, value: str | bool | None) -> str:
     name = key.rstrip("_").replace("_", "-")
     if value is None or value is False:
         return ""
-    return f" {name}" if value is True else f' {name}="{escape(str(value))}"'
+    return f" {name}" if value is True else f' {name}="{escaped(value)}"'

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from refimpl.numerics.text import one_line
+
 if TYPE_CHECKING:
     from refimpl.claims import Claim
     from refimpl.claims.runner import Plan, Record
@@ -30,15 +32,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def guarded(verb: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
-    """Wrap a verb: one thread a process; bad usage is one line and code 2, dead workers one line and code 1."""
+    """Wrap a verb: one thread a process; bad usage or a full disk is one line and code 2, dead workers code 1."""
 
     def run(arguments: argparse.Namespace) -> int:
         _one_thread()
         try:
             return verb(arguments)
-        except (Usage, RuntimeError) as error:
-            print(f"refimpl {arguments.verb}: error: {error}", file=sys.stderr)
-            return 2 if isinstance(error, Usage) else 1
+        except BrokenPipeError:
+            raise
+        except (Usage, RuntimeError, OSError) as error:
+            print(f"refimpl {arguments.verb}: error: {one_line(error)}", file=sys.stderr)
+            return 1 if isinstance(error, RuntimeError) else 2
 
     return run
 
@@ -59,7 +63,10 @@ def records(claims: Sequence[Claim], plan: Plan, arguments: argparse.Namespace) 
     from refimpl.report import memory
     from refimpl.report.progress import Progress
 
-    journal = Journal(arguments.resume, plan)
+    try:
+        journal = Journal(arguments.resume, plan)
+    except (ValueError, OSError) as error:
+        raise Usage(f"--resume: cannot read {arguments.resume}: {error}") from None
     done: dict[str, Record] = {claim.key: journal.kept[claim.key] for claim in claims if claim.key in journal.kept}
     left = [claim for claim in claims if claim.key not in done]
     with Progress(len(claims), len(done)) as progress, journal:
@@ -77,7 +84,7 @@ def check_writable(option: str, path: str | None) -> None:
     from refimpl.numerics import files
 
     try:
-        if path:
+        if path is not None:
             files.check_writable(path)
     except OSError as error:
         raise Usage(f"{option}: cannot write {path}: {error.strerror or error}") from None

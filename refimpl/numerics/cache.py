@@ -1,0 +1,49 @@
+"""Numba's cache on disk, here never trusted and never needed: a damaged one is replaced, a full disk left alone."""
+
+import pickle
+from contextlib import suppress
+from hashlib import sha256
+from typing import Any
+
+from numba.core.caching import FunctionCache, IndexDataCacheFile
+
+
+class Files(IndexDataCacheFile):
+    """Files with a checksum, since machine code with a flipped bit is another program."""
+
+    def _save_data(self, name: str, data: Any) -> None:
+        text = self._dump(data)
+        super()._save_data(name, (sha256(text).digest(), text))
+
+    def _load_data(self, name: str) -> Any:
+        digest, text = super()._load_data(name)
+        if sha256(text).digest() != digest:
+            raise ValueError(f"{name} is damaged")
+        return pickle.loads(text)
+
+
+class Cache(FunctionCache):
+    """The cache of one kernel.
+
+    Raises
+    ------
+    RuntimeError : there is no writable place for it.
+    """
+
+    def __init__(self, function: Any) -> None:
+        super().__init__(function)
+        self._cache_file.__class__ = Files
+
+    def load_overload(self, signature: Any, context: Any) -> Any:
+        """The compiled kernel, or None where there is none that can be read: then it is compiled and written anew."""
+        try:
+            return super().load_overload(signature, context)
+        except Exception:  # pickle raises anything
+            with suppress(OSError):
+                self.flush()
+            return None
+
+    def save_overload(self, signature: Any, data: Any) -> None:
+        """Keep a compiled kernel, where there is room."""
+        with suppress(OSError):
+            super().save_overload(signature, data)
