@@ -28,6 +28,21 @@ def layer_backward(layer: Any, params: dict[str, Array], x: Array, dy: Array) ->
     return (dx, *(grads[name] for name in layer.shapes))
 
 
+def _add(
+    name: str, what: str, reference: Callable[..., Any], outputs: tuple[str, ...], linear: bool = True, **fields: Any
+) -> None:
+    """A target; errors of an operation that is linear in each argument are relative to its sum of moduli."""
+    scale = of_moduli(reference, outputs) if linear else None
+    fields = {"k": 16, "why": SUMS, **fields}
+    add(Target(name=f"setting.{name}", what=what, reference=reference, outputs=outputs, scale=scale, **fields))
+
+
+def _with_dy(forward: Callable[..., Array], case: Case, draw: Draw | None = None) -> Case:
+    """The case with an output gradient: a ramp, unless it is drawn."""
+    shape = np.shape(forward(**case))
+    return {**case, "dy": ramp(*shape, seed=1) if draw is None else draw(arrays(shape))}
+
+
 def _both(
     name: str,
     what: str,
@@ -35,6 +50,9 @@ def _both(
     inputs: st.SearchStrategy[Case],
     edges: dict[str, Case],
     gradients: tuple[str, ...],
+    *,
+    finish: Callable[..., tuple[Array, ...]] = lambda gradients, case: gradients,
+    definition: str = "",
     **special: Any,
 ) -> None:
     """The forward and the backward target of a layer; ``make(**case)`` returns (layer, parameters, input)."""
@@ -43,44 +61,15 @@ def _both(
         return layer_forward(*make(**case))
 
     def backward(dy: Array, **case: Any) -> tuple[Array, ...]:
-        layer, params, x = make(**case)
-        return finish(layer_backward(layer, params, x, dy), case)
+        return finish(layer_backward(*make(**case), dy=dy), case)
 
-    def with_dy(case: Case, draw: Draw | None = None) -> Case:
-        shape = np.shape(forward(**case))
-        return {**case, "dy": ramp(*shape, seed=1) if draw is None else draw(arrays(shape))}
-
-    linear, finish = special.pop("linear", True), special.pop("finish", lambda gradients, case: gradients)
-    k, why = special.pop("k", 16), special.pop("why", SUMS)
-    function = getattr(definitions, special.pop("definition", name))
-    pulled = getattr(definitions, f"{function.__name__}_backward")
-    both = {"k": k, "why": why, **special}
-    add(
-        Target(
-            name=f"setting.{name}.forward",
-            what=what,
-            outputs=("y",),
-            inputs=inputs,
-            reference=forward,
-            edges=edges,
-            definition=function,
-            scale=of_moduli(forward, ("y",)) if linear else None,
-            **both,
-        )
-    )
-    add(
-        Target(
-            name=f"setting.{name}.backward",
-            what=f"pull-back of: {what}",
-            outputs=gradients,
-            inputs=cases(lambda draw: with_dy(draw(inputs), draw)),
-            reference=backward,
-            edges={label: with_dy(case) for label, case in edges.items()},
-            definition=pulled,
-            scale=of_moduli(backward, gradients) if linear else None,
-            **both,
-        )
-    )
+    y = getattr(definitions, definition or name)
+    pulled = getattr(definitions, f"{y.__name__}_backward")
+    drawn = cases(lambda draw: _with_dy(forward, draw(inputs), draw))
+    with_dy = {label: _with_dy(forward, case) for label, case in edges.items()}
+    _add(f"{name}.forward", what, forward, ("y",), inputs=inputs, edges=edges, definition=y, **special)
+    what = f"pull-back of: {what}"
+    _add(f"{name}.backward", what, backward, gradients, inputs=drawn, edges=with_dy, definition=pulled, **special)
 
 
 def _dense(x: Array, weight: Array, bias: Array) -> tuple[Any, dict[str, Array], Array]:
