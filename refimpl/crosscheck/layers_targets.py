@@ -61,7 +61,8 @@ def _both(
         return layer_forward(*make(**case))
 
     def backward(dy: Array, **case: Any) -> tuple[Array, ...]:
-        return finish(layer_backward(*make(**case), dy=dy), case)
+        layer, params, x = make(**case)
+        return finish(layer_backward(layer, params, x, dy), case)
 
     y = getattr(definitions, definition or name)
     pulled = getattr(definitions, f"{y.__name__}_backward")
