@@ -70,7 +70,7 @@ def _repetitions(f: Callable[[], Any]) -> int:
     f()
     begin = time.perf_counter()
     f()
-    return max(1, int(2e-3 / max(time.perf_counter() - begin, 1e-7)))
+    return max(1, int(1e-2 / max(time.perf_counter() - begin, 1e-7)))
 
 
 def _summary(row: Row, times: dict[str, list[float]]) -> dict[str, Any]:
