@@ -1,6 +1,6 @@
 """One training loop for problem (4.4), min L(theta) + lam R(theta), with a pluggable penalty R (Algorithm 2)."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -195,7 +195,7 @@ def train(
     callback: Callable[[State], Any] | None = None,
     **settings: Any,
 ) -> State:
-    """Minimise L(theta) + lam R(theta) (4.4) by SGD with momentum over minibatches; the last state of `training`.
+    """Minimise L(theta) + lam R(theta) (4.4) by SGD with momentum over minibatches; the last state.
 
     Parameters
     ----------
@@ -218,47 +218,33 @@ def train(
     ValueError : lengths of x and y differ, no samples, settings out of range, a schedule that needs an accuracy
         with targets that are no labels.
     """
-    rest: dict[str, Any] = {"validation": validation, "pool": pool, "state": state, "rng": rng}
-    last = None
-    for last in training(network, theta, x, y, penalty, **rest, **settings):
-        if callback is not None and last.epoch > (state.epoch if state else 0):
-            callback(last)
-    assert last is not None
-    return last
-
-
-def training(
-    network: Network,
-    theta: Array,
-    x: Array,
-    y: Array,
-    penalty: Penalty | None = None,
-    *,
-    validation: tuple[Array, Array] | None = None,
-    pool: Array | None = None,
-    state: State | None = None,
-    rng: np.random.Generator | int = 0,
-    **settings: Any,
-) -> Iterator[State]:
-    """The states of `train`, the initial one first, then one after each epoch."""
     s, penalty = Settings(**settings), Penalty() if penalty is None else penalty
-    validate.provides("network", network, "vjp", "views")
-    validate.provides("penalty", penalty, "start", "inputs", "__call__")
-    if state is not None and not isinstance(state, State):
-        validate.fail("state", "a State or None", validate.describe(state))
-    if validation is not None and (not isinstance(validation, (tuple, list)) or len(validation) != 2):
-        validate.fail("validation", "a pair (x, y) or None", validate.describe(validation))
-    theta = validate.real_array("theta", theta, shape=(network.size,))
+    theta = _checked(network, theta, penalty, state)
     x, y = _data(x, y, theta.dtype)
-    held_out = (x, y) if validation is None else _data(*validation, theta.dtype)
+    held_out = (x, y) if validation is None else _held_out(validation, theta.dtype)
     pool = x if pool is None else validate.real_array("pool", pool).astype(theta.dtype, copy=False)
     if s.schedule.accuracy and y.dtype.kind not in "iu":
         validate.fail("y", "integer labels, since the schedule of lam looks at the accuracy", validate.describe(y))
     state = state or _start(network, theta, penalty, pool, s, rng)
-    yield state
     while state.epoch < s.epochs:
         state = _epoch(network, state, x, y, held_out, pool, penalty, s)
-        yield state
+        if callback is not None:
+            callback(state)
+    return state
+
+
+def _checked(network: Network, theta: Array, penalty: Penalty, state: State | None) -> Array:
+    validate.provides("network", network, "vjp", "views")
+    validate.provides("penalty", penalty, "start", "inputs", "__call__")
+    if state is not None and not isinstance(state, State):
+        validate.fail("state", "a State or None", validate.describe(state))
+    return validate.real_array("theta", theta, shape=(network.size,))
+
+
+def _held_out(validation: Any, dtype: Any) -> tuple[Array, Array]:
+    if not isinstance(validation, (tuple, list)) or len(validation) != 2:
+        validate.fail("validation", "a pair (x, y) or None", validate.describe(validation))
+    return _data(*validation, dtype)
 
 
 def _data(x: Array, y: Array, dtype: Any) -> tuple[Array, Array]:
