@@ -13,12 +13,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from refimpl.experiments import bregman, cli, figures, gallery, nets, sweep
+from refimpl.experiments import bregman, cli, figures, gallery, nets, resolution, robustness, sweep
 from refimpl.experiments.architecture import ssim
 from refimpl.experiments.catalogue import EXPERIMENTS
+from refimpl.experiments.epoch import epoch_cell
 from refimpl.experiments.run import Run
 from refimpl.experiments.training import Recipe, train
 from refimpl.numerics.kernels import csr
+from refimpl.resolution.conversion import spectral_network
 from refimpl.setting import SquaredError, mlp
 from refimpl.sparsity import L1, AdaBreg, Blocks, GradientDescent, LinBreg, ProximalGradient
 
@@ -359,3 +361,31 @@ def test_structural_similarity():
     assert ssim(a, b) == pytest.approx(ssim(b, a), abs=1e-12) and ssim(a, b) < 0.5
     flat = (2 * 0.2 * 0.6 + 1e-4) / (0.2**2 + 0.6**2 + 1e-4)
     assert ssim(np.full((28, 28), 0.2), np.full((28, 28), 0.6)) == pytest.approx(flat, abs=1e-9)
+
+
+def test_the_trigonometric_resnet_is_its_fno_at_the_size_of_training():
+    network = resolution.built({"kind": "trigonometric ResNet"})
+    assert network.size == resolution.built({"kind": "ResNet"}).size == 18626
+    theta, x = network.init(0), np.random.default_rng(1).normal(size=(4, 1, 28, 28))
+    network = network.evaluation(network.vjp(theta, x)[1].statistics)
+    converted, theta_hat = spectral_network(network, theta, (1, 28, 28))
+    y = network(theta, x)
+    np.testing.assert_allclose(converted(theta_hat, x), y, atol=256 * np.finfo(float).eps * np.abs(y).max())
+
+
+@pytest.mark.parametrize("name", list(robustness.NETWORKS))
+def test_every_method_trains_its_network_and_is_attacked(name):
+    rng = np.random.default_rng(0)
+    x, labels = rng.random((20, 1, 28, 28), dtype=np.float32), rng.integers(0, 10, 20)
+    network, x = (robustness.cnn(), x) if name == "CNN" else (robustness.perceptron(), x.reshape(20, -1))
+    theta = network.init(0, np.float32)
+    found = robustness.assessed(network, theta, x, labels, 2)
+    assert found["robust"] == sorted(found["robust"], reverse=True) and found["robust"][0] == found["test"]
+    assert found["Lip lower"] <= found["Lip upper"]
+    assert all(c <= r for c, r in zip(found["certified"], found["robust"]))
+
+
+def test_an_epoch_is_timed_beside_pytorch():
+    pytest.importorskip("torch")
+    seconds = epoch_cell({"density": 0.05, "rounds": 1, "torch": True}, None)["seconds"]
+    assert list(seconds) == ["dense", "sparse", "PyTorch"] and min(seconds.values()) > 0

@@ -132,13 +132,13 @@ def _draw_counts(run: Run, results: list[dict[str, Any]]) -> None:
 
 def _draw_pictures(run: Run, sparse: dict[str, Any], dense: dict[str, Any]) -> None:
     clean, noisy, output = sparse["pictures"]
-    titles = ("clean", "noisy", f"AdaBreg, SSIM {sparse['ssim']:.3f}", f"dense Adam, SSIM {dense['ssim']:.3f}")
+    named = {"noisy": sparse["ssim noisy"], "sparse": sparse["ssim"], "dense": dense["ssim"]}
+    labels = ["clean", *(f"{name}\n{value:.3f}" for name, value in named.items())]
     with canvas(4, SHOWN, height=2.9) as (figure, axes):
-        for row, images, title in zip(axes, (clean, noisy, output, dense["pictures"][2]), titles):
+        for row, images, label in zip(axes, (clean, noisy, output, dense["pictures"][2]), labels):
             for ax, image in zip(row, images):
                 picture(ax, np.array(image), low=0, high=1)
-            row[0].set_title(" ")
-            row[0].set_title(title, loc="left").set_in_layout(False)
+            row[0].set_ylabel(label)
         run.figure(figure, "nas-autoencoder-digits", DIGITS)
 
 
@@ -230,5 +230,5 @@ SKIPS = """Weights of the skip connections from every state to every later layer
 COUNTS = """Neurons with a nonzero weight row in a tower of 7 equally wide layers that learns to denoise, started with
     8 a layer (mean over seeds). Training adds neurons where they help: the numbers fall from the first layer to a
     waist and rise again, the shape of an autoencoder that nobody prescribed."""
-DIGITS = """Test digits that the sparse tower and an equally trained dense tower denoised, with the mean structural
-    similarity (SSIM) to the clean digits over 500 test images."""
+DIGITS = """Test digits that the sparse tower and an equally trained dense tower denoised. The numbers are mean
+    structural similarities (SSIM) to the clean digits over 500 test images."""

@@ -80,7 +80,7 @@ def clip_regression(run: Run) -> None:
         constants.axhline(0.5, color="black", linewidth=0.6, linestyle=":")
         constants.set(yscale="log", xlabel=r"$\lambda$", xticks=list(places))
         constants.set_xticklabels([f"{lam:g}" for lam in LAMBDAS])
-        constants.legend(loc="center left")
+        figure.legend(*constants.get_legend_handles_labels(), loc="outside right center")
         run.figure(figure, "clip-regression", REGRESSION)
     run.table(
         ("lambda", "seed", *keys), [(lam, s, *(r[k] for k in keys)) for lam in LAMBDAS for s, r in enumerate(runs[lam])]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from refimpl.experiments import epoch
 from refimpl.experiments.figures import canvas, style
 from refimpl.experiments.run import Run
 from refimpl.numerics.kernels import csr, shrinkage
@@ -20,6 +21,7 @@ Results = dict[tuple[tuple[int, int], float], dict[str, Any]]
 
 LAYERS = ((784, 200), (1000, 1000))
 DENSITIES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
+EPOCHS = (0.01, 0.05, 0.2, 1.0)  # densities
 BATCH = 128
 PARTS = ("forward", "input gradient", "weight gradient", "update")
 
@@ -107,7 +109,17 @@ def sparse_speed(run: Run) -> None:
         for part in PARTS
     ]
     run.table(("n_in", "n_out", "density", "way", "part", "seconds"), times, "sparse-speed-times")
-    run.found = {f"{n[0]} x {n[1]}": _summary(n, results) for n in LAYERS}
+    run.found = {f"{n[0]} x {n[1]}": _summary(n, results) for n in LAYERS} | {"an epoch": _epochs(run)}
+
+
+def _epochs(run: Run) -> dict[str, Any]:
+    """Whole epochs of the perceptron by density; beside PyTorch where it is installed."""
+    common = {"rounds": 3 if run.quick else 15, "torch": epoch.torch_there()}
+    results = run.cells(epoch.epoch_cell, [common | {"density": d} for d in EPOCHS])
+    ways = list(results[0]["seconds"])
+    rows = [(d, *r["seconds"].values()) for d, r in zip(EPOCHS, results)]
+    run.table(("density", *(f"seconds, {way}" for way in ways)), rows, "sparse-speed-epoch")
+    return {f"seconds at density {d:g}": r["seconds"] for d, r in zip(EPOCHS, results)}
 
 
 def _summary(n: tuple[int, int], results: Results) -> dict[str, Any]:
@@ -135,6 +147,8 @@ def _draw(run: Run, results: Results) -> None:
         for ax, title in zip(axes, ("forward and input gradient", "whole step")):
             ax.axhline(1, color="black", linewidth=0.8)
             ax.set(xscale="log", yscale="log", xlabel="density of W", title=f"{title}: speed of CSR")
+        axes[1].set_yticks([0.25, 0.5, 1, 2, 3], ["0.25", "0.5", "1", "2", "3"])
+        axes[1].minorticks_off()
         limit = [3 / (1 + 2 * d) for d in DENSITIES]
         axes[1].plot(DENSITIES, limit, ":", color="black", label="limit by operations")
         axes[1].legend()
