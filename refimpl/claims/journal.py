@@ -63,4 +63,5 @@ def _parsed(line: str) -> Record | None:
         parsed = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return parsed if isinstance(parsed, dict) else None
+    sound = isinstance(parsed, dict) and isinstance(parsed.get("record"), dict) and "key" in parsed["record"]
+    return parsed if sound else None

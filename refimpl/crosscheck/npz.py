@@ -42,10 +42,23 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
 
     Raises
     ------
-    ValueError, zipfile.BadZipFile : not an ``.npz`` file, objects in it, or more than a GiB.
+    OSError : there is no such file, or it cannot be read.
+    ValueError : not an ``.npz`` file, objects in it, arrays shorter than they say, or more than a GiB.
     """
-    with zipfile.ZipFile(path) as archive:
-        if sum(info.file_size for info in archive.infolist()) > LIMIT:
-            raise ValueError(f"{path.name}: expected at most {LIMIT} bytes of arrays")
-    with np.load(path, allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(info.file_size for info in archive.infolist()) > LIMIT:
+                raise ValueError(f"more than {LIMIT} bytes of arrays")
+        with np.load(path, allow_pickle=False) as file:
+            return {name: _array(file[name]) for name in file.files}
+    except OSError:
+        raise
+    except Exception as error:  # zip, npy and zlib raise a dozen types for damaged files
+        what = f"{type(error).__name__}: {error}"
+        raise ValueError(f"{path}: expected an .npz file without objects, got {what}") from None
+
+
+def _array(value: Any) -> np.ndarray:
+    if not isinstance(value, np.ndarray):
+        raise ValueError("a member that is no .npy file")
+    return value

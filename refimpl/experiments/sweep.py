@@ -176,7 +176,7 @@ def _stored(path: Path) -> dict[str, Any] | None:
         return stored
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"result file {path}: cannot be read ({error}); remove it to compute the cell again") from None
 
 

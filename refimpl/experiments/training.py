@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
@@ -159,12 +157,13 @@ def _resume(path: Path, start: Any, identity: str) -> tuple[Any, list[Record]]:
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             text = json.loads(stored["text"].tobytes())
+            records, run = list(text["records"]), text["run"]
             fields = {name: _like(v, stored[f"state_{name}"]) for name, v in start._asdict().items() if v is not None}
-    except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:  # zip, npy, zlib and json raise a dozen types for damaged files
         raise ValueError(f"checkpoint {path}: cannot be read ({error}); remove it to start over") from None
-    if text["run"] != identity:
+    if run != identity:
         raise ValueError(f"checkpoint {path}: belongs to a run with other settings; remove it to start over")
-    return start._replace(**fields), text["records"]
+    return start._replace(**fields), records
 
 
 def _like(template: Any, value: Array) -> Any:

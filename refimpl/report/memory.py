@@ -16,6 +16,8 @@ from typing import Any
 from refimpl.numerics.files import write_text
 
 Record = Mapping[str, Any]
+FIELDS = {"verdict", "as_expected", "cases", "sharpness", "controls", "relation", "residual", "tolerance", "replay"}
+"""Without these, a record was written by somebody else, or long ago."""
 
 
 def location() -> Path:
@@ -34,7 +36,7 @@ def remember(records: Mapping[str, Record]) -> None:
 
 def recall() -> dict[str, Record]:
     """The kept records by claim key."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, RecursionError, AttributeError):
         kept = json.loads(location().read_text(encoding="utf-8"))
-        return kept if isinstance(kept, dict) else {}
+        return {key: record for key, record in kept.items() if record.keys() >= FIELDS}
     return {}
