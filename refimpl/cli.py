@@ -38,6 +38,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code: 0 as expected, 1 not as expected, 2 bad usage, 130 interrupted."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
+        if not words:
+            parser(words).print_help(sys.stderr)
+            return 2
         arguments = parser(words).parse_args(words)
         code = arguments.run(arguments)
         sys.stdout.flush()
@@ -62,6 +65,7 @@ def parser(words: Sequence[str]) -> Parser:
     for verb, (_, help) in present.items():
         if verb not in verbs.choices:
             verbs.add_parser(verb, help=help)
+        verbs.choices[verb].description = help
     return made
 
 

@@ -16,12 +16,31 @@ from refimpl.report.running import Usage, add_arguments, check_writable, guarded
 if TYPE_CHECKING:
     from refimpl.claims import Claim
 
+EPILOG = """examples:
+  refimpl verify 4.26
+  refimpl verify --section 4.3 --json verdicts.json
+  refimpl verify loss_decay_at_given_numbers --set tau=1/3
+
+columns:
+  reading    the statement as printed, corrected where it errs, or a stronger one
+  worst      the largest error found / allowed, in units of rounding (eps);
+             or the smallest margin by which an inequality held
+  sharpness  the largest left side / right side found of an inequality;
+             "attained": no better constant is possible
+  controls   wrong variants and dropped hypotheses: refuted / all
+
+exit status: 0 every verdict as expected, 1 not, 2 bad usage"""
 READINGS = ("as printed", "corrected", "stronger")
 
 
 def add_parser(subparsers: Any) -> None:
     """Add the verb ``verify``; its ``run(arguments)`` returns the exit code."""
-    parser = subparsers.add_parser("verify", help="check statements of the chapter and print the verdicts")
+    parser = subparsers.add_parser(
+        "verify",
+        help="check statements of the chapter and print the verdicts",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add = parser.add_argument
     add("ids", nargs="*", metavar="ID", help='items, as "4.26" or "(4.19)", or the name of a check (default: all)')
     add("--section", metavar="S", help="only this section and its subsections, such as 4.3")

@@ -20,7 +20,7 @@ EPILOG = """examples:
   refimpl crosscheck sparsity.linbreg.trajectory optim.py:LinBreg --as torch-optimizer
   refimpl crosscheck setting.conv2d.forward --command './conv {in} {out}' --set stride=1 --set kind=convolution
 
-exit status: 0 agrees, 1 differs (or nothing was offered), 2 bad usage"""
+exit status: 0 agrees, 1 differs (or declines every case), 2 bad usage"""
 LONGEST = 1e6  # seconds for one case
 
 
@@ -28,7 +28,7 @@ def add_parser(subparsers: Any) -> None:
     """Add ``crosscheck`` and ``vectors`` to the command line of refimpl."""
     _crosscheck_parser(subparsers)
     vectors = subparsers.add_parser("vectors", help="write test vectors for other languages, or judge their results")
-    vectors.add_argument("directory", metavar="DIR", type=Path)
+    vectors.add_argument("directory", metavar="DIR", type=Path, help="folder of the vectors")
     vectors.add_argument("--check", action="store_true", help="judge the results in DIR/results instead of writing")
     vectors.add_argument("--only", metavar="PATTERN", default="*", help="targets whose name matches a shell pattern")
     vectors.set_defaults(run=run_vectors)
@@ -46,10 +46,12 @@ def _crosscheck_parser(subparsers: Any) -> None:
     parser.add_argument("--list", action="store_true", help="list the targets")
     parser.add_argument("--command", metavar="CMD", help="a program instead: 'prog {in} {out}', both .npz files")
     parser.add_argument("--adapter", choices=("numpy", "torch", "jax"), default="numpy", help="the arrays it takes")
-    parser.add_argument("--as", dest="style", choices=("function", "torch-optimizer"), default="function")
+    parser.add_argument(
+        "--as", dest="style", choices=("function", "torch-optimizer"), default="function", help="what it is"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="fix an input or a convention")
     parser.add_argument("--examples", type=int, metavar="N", help="cases to draw (100; 25 with --command)")
-    parser.add_argument("--seed", type=int, default=0, metavar="S")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of the search (default: %(default)s)")
     parser.add_argument("--time-limit", type=float, default=10.0, metavar="SECONDS", help="for one case (10)")
     parser.add_argument("--json", metavar="FILE", help="write the report as data")
     parser.add_argument("--html", metavar="FILE", help="write the report as one page")
@@ -63,7 +65,8 @@ def run_crosscheck(args: argparse.Namespace) -> int:
     try:
         if args.list:
             found = targets(args.target or "*")
-            print("\n".join(f"{t.name:45} {t.relation:10} {t.what}" for t in found) or "no target matches")
+            width = max((len(t.name) for t in found), default=0)
+            print("\n".join(f"{t.name:{width}}  {t.relation:10}  {t.what}" for t in found) or "no target matches")
             return 0 if found else 2
         if not args.target:
             raise ValueError("TARGET: expected the name of an operation, see `refimpl crosscheck --list`, got nothing")
@@ -94,6 +97,8 @@ def _judged(args: argparse.Namespace) -> Any:
         raise ValueError("CANDIDATE: expected either module:attribute or --command, got both")
     _check(args)
     options: dict[str, Any] = {"seed": args.seed, "fixed": fixed, "conventions": conventions}
+    if sys.stderr.isatty():
+        print(f"judging {args.candidate or args.command} ... (the first time, kernels are compiled)", file=sys.stderr)
     if args.command is not None:
         run = candidates.from_command(target, args.command, args.time_limit)
         return judge(target, run, args.command, examples=args.examples or 25, **options)

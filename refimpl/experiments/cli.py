@@ -93,7 +93,7 @@ def perform(experiment: Experiment, run: Run, arguments: argparse.Namespace) -> 
         with _termination_interrupts(), workers(arguments.jobs, arguments.scheduler) as executor:
             run.executor = executor
             experiment.function(run)
-        print(run.finish())
+        print(run.finish(), *(run.out / name for name in run.captions), sep="\n")
         return 0
     except KeyboardInterrupt:
         print("refimpl reproduce: stopped; the same command goes on from here", file=sys.stderr)

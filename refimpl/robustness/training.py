@@ -244,7 +244,8 @@ def _checked(network: Network, theta: Array, penalty: Penalty, state: State | No
 def _held_out(validation: Any, dtype: Any) -> tuple[Array, Array]:
     if not isinstance(validation, (tuple, list)) or len(validation) != 2:
         validate.fail("validation", "a pair (x, y) or None", validate.describe(validation))
-    return _data(*validation, dtype)
+    x, y = validation
+    return _data(x, y, dtype)
 
 
 def _data(x: Array, y: Array, dtype: Any) -> tuple[Array, Array]:
