@@ -2,7 +2,7 @@
 
 float32 and float64 go through the register-tiled kernels of `kernels.microkernel`, the batch shared among
 threads; everything else (longdouble, ``REFIMPL_JIT=0``, input gradients of few channels) through the plain
-definition in `kernels.convolution`.
+definition in `kernels.convolution`. The tile needs Numba as it is defined: it is imported where a convolution runs.
 Both have the same meaning and the same arguments; results differ by rounding only.
 """
 
@@ -10,7 +10,6 @@ import numpy as np
 
 from refimpl.numerics.jit import compiled
 from refimpl.numerics.kernels import convolution as plain
-from refimpl.numerics.kernels import microkernel
 from refimpl.numerics.threads import over_batch
 
 Array = np.ndarray
@@ -23,6 +22,8 @@ def forward(x: Array, w: Array, stride: Pair, pads: Pads, mode: str) -> Array:
     """y[b, o, i, j] = sum_{c, u, v} w[o, c, u, v] x_pad[b, c, s i + u, t j + v]; see `plain.forward`."""
     if not compiled(x, w):
         return plain.forward(x, w, stride, pads, mode)
+    from refimpl.numerics.kernels import microkernel
+
     y = np.empty((len(x), len(w), *output_size(x.shape[2:], w.shape[2:], stride, pads)), x.dtype)
     tiles, zero = microkernel.panels(w.transpose(2, 3, 1, 0)), np.zeros(len(w), x.dtype)
     rows, columns = _sources(x.shape[2:], pads, mode)
@@ -38,6 +39,8 @@ def input_gradient(dy: Array, w: Array, size: Pair, stride: Pair, pads: Pads, mo
     """The adjoint of x -> y; see `plain.input_gradient`."""
     if not compiled(dy, w) or _narrow(w.shape[1], dy.dtype):
         return plain.input_gradient(dy, w, size, stride, pads, mode)
+    from refimpl.numerics.kernels import microkernel
+
     dx = np.zeros((len(dy), w.shape[1], *size), dy.dtype)
     tiles = microkernel.panels(w.transpose(2, 3, 0, 1))
     rows, columns = _sources(size, pads, mode)
@@ -53,6 +56,8 @@ def kernel_gradient(x: Array, dy: Array, kernel: Pair, stride: Pair, pads: Pads,
     """The adjoint of w -> y, the parts of the batch summed in their order; see `plain.kernel_gradient`."""
     if not compiled(x, dy):
         return plain.kernel_gradient(x, dy, kernel, stride, pads, mode)
+    from refimpl.numerics.kernels import microkernel
+
     rows, columns = _sources(x.shape[2:], pads, mode)
     zero = np.zeros((*kernel, x.shape[1], dy.shape[1]), x.dtype)
 
@@ -71,6 +76,8 @@ def _narrow(channels: int, dtype: np.dtype) -> bool:
     Measured for 28 x 28 pixels, one thread, the plain route's time over the tile's: in float32 (16 lanes) .15 to .32
     for 1 channel, .35 for 3, .5 for 4, .9 for 8, 1.7 from 16 on; in float64 (8 lanes) .25 to .55, .5, 1.1, 1.9, 2 to 3.
     """
+    from refimpl.numerics.kernels import microkernel
+
     return channels < microkernel.lanes_of(dtype) // 2
 
 

@@ -8,7 +8,8 @@ damaged one is replaced.
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar, cast
+from functools import cached_property, update_wrapper
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -17,22 +18,44 @@ Function = TypeVar("Function", bound=Callable)
 ENABLED = os.environ.get("REFIMPL_JIT", "1") != "0"
 
 
+class Kernel:
+    """A function that Numba compiles at its first call: importing it imports no Numba. Pickled by its name."""
+
+    def __init__(self, function: Callable, fastmath: set[str] | bool) -> None:
+        update_wrapper(self, function)
+        self.py_func, self.fastmath = function, fastmath
+
+    def __call__(self, *args: Any) -> Any:
+        return self.dispatcher(*args)
+
+    def __reduce__(self) -> str:
+        return str(self.py_func.__qualname__)
+
+    @cached_property
+    def dispatcher(self) -> Any:
+        """Numba's function, with the cache of `refimpl.numerics.cache` where there is a writable place for it."""
+        import numba
+
+        from refimpl.numerics.cache import Cache
+
+        made = numba.njit(error_model="numpy", nogil=True, fastmath=self.fastmath)(self.py_func)
+        with suppress(RuntimeError):
+            made._cache = Cache(self.py_func)  # type: ignore[attr-defined]
+        return made
+
+    @property
+    def _numba_type_(self) -> Any:
+        """How Numba types a kernel that another kernel calls."""
+        return self.dispatcher._numba_type_
+
+
 def kernel(function: Function, fastmath: set[str] | bool = False) -> Function:
     """Compile a function with Numba on its first call (cached on disk, NumPy's division, the GIL released).
 
     No explicit signatures (they would compile at import). NaN and infinities propagate through every kernel, so that
     of fastmath only {"reassoc"} is used: the sum that a kernel names may be taken in the order of vector registers.
     """
-    if not ENABLED:
-        return function
-    import numba
-
-    from refimpl.numerics.cache import Cache
-
-    compiled = numba.njit(error_model="numpy", nogil=True, fastmath=fastmath)(function)
-    with suppress(RuntimeError):  # no writable place for the cache
-        compiled._cache = Cache(function)  # type: ignore[attr-defined]
-    return cast(Function, compiled)
+    return cast(Function, Kernel(function, fastmath)) if ENABLED else function
 
 
 def body_for(function: Function, *arrays: np.ndarray) -> Function:

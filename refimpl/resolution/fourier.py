@@ -10,7 +10,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from scipy import fft
+import scipy
 
 from refimpl.numerics import validate
 
@@ -31,7 +31,7 @@ def spectral_indices(n: int) -> Array:
 
 def frequencies(n: int) -> Array:
     """The elements of I_n in FFT order: 0, 1, ..., -2, -1."""
-    return fft.ifftshift(spectral_indices(n))
+    return scipy.fft.ifftshift(spectral_indices(n))
 
 
 def grid(n: int, dtype: Any = np.float64) -> Array:
@@ -94,7 +94,7 @@ def dft(v: Array, norm: str | float = "1", ndim: int | None = None) -> Array:
     """
     v = spectrum_array("v", v) if validate.array("v", v).dtype.kind == "c" else validate.real_array("v", v)
     axes = trailing("v", v, ndim)
-    return fft.fftn(v, axes=axes) / norm_constant(norm, _count(v, axes), v.dtype)
+    return scipy.fft.fftn(v, axes=axes) / norm_constant(norm, _count(v, axes), v.dtype)
 
 
 def inverse_dft(v_hat: Array, norm: str | float = "1", ndim: int | None = None) -> Array:
@@ -105,7 +105,7 @@ def inverse_dft(v_hat: Array, norm: str | float = "1", ndim: int | None = None) 
     """
     v_hat = spectrum_array("v_hat", v_hat)
     axes = trailing("v_hat", v_hat, ndim)
-    return fft.ifftn(v_hat, axes=axes) * norm_constant(norm, _count(v_hat, axes), v_hat.dtype)
+    return scipy.fft.ifftn(v_hat, axes=axes) * norm_constant(norm, _count(v_hat, axes), v_hat.dtype)
 
 
 def transform(theta: Array, ndim: int | None = None) -> Array:

@@ -11,7 +11,7 @@ the torus; the others take pixels with centres at (j + 1/2)/N ("align_corners=Fa
 from functools import lru_cache
 
 import numpy as np
-from scipy import fft
+import scipy
 
 from refimpl.numerics import validate
 from refimpl.numerics.threads import threads
@@ -90,12 +90,12 @@ def _by_fft(v: Array, axis: int, l: int, adjoint: bool) -> Array:
     the inverse real FFT doubles every column inside and none at the end) or of I^T (scale 1, Nyquist as it is)."""
     n = v.shape[axis]
     m = min(n, l)
-    spectrum = np.moveaxis(fft.rfft(v, axis=axis, workers=threads()), axis, -1)[..., : m // 2 + 1]
+    spectrum = np.moveaxis(scipy.fft.rfft(v, axis=axis, workers=threads()), axis, -1)[..., : m // 2 + 1]
     if not adjoint:
         spectrum = spectrum * v.dtype.type(l) / v.dtype.type(n)
         if m % 2 == 0:
             spectrum[..., -1] *= 0.5 if l > n else 2
-    return np.moveaxis(fft.irfft(spectrum, l, axis=-1, workers=threads()), -1, axis)
+    return np.moveaxis(scipy.fft.irfft(spectrum, l, axis=-1, workers=threads()), -1, axis)
 
 
 @lru_cache(maxsize=256)

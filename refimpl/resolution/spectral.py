@@ -16,7 +16,7 @@ from math import log2, prod
 from typing import Any, Literal
 
 import numpy as np
-from scipy import fft
+import scipy
 
 from refimpl.numerics.threads import threads
 from refimpl.resolution import fourier
@@ -88,7 +88,7 @@ def _analysis(x: Array, s: Band, kind: Weights, route: Route) -> Array:
     size = x.shape[2:]
     if by_matrix(size, s, x.dtype, route):
         return _analysis_by_matrix(x, s, kind)
-    z = fft.rfftn(x, axes=range(2, x.ndim), workers=threads())[..., : s[-1] + 1]
+    z = scipy.fft.rfftn(x, axes=range(2, x.ndim), workers=threads())[..., : s[-1] + 1]
     for axis, (n, k) in enumerate(zip(size, s)):
         last = axis == len(s) - 1
         if not last:
@@ -109,7 +109,7 @@ def _synthesis(Y: Array, size: tuple[int, ...], kind: Weights, route: Route) -> 
             z = _fold(z, axis + 2, frequencies(k, last) % n, n)
     doubled = (np.arange(s[-1] + 1) > 0) & (2 * np.arange(s[-1] + 1) != size[-1])  # columns irfft counts twice
     z = z * along(np.where(doubled, 0.5, 1.0), z.ndim - 1, z)
-    return fft.irfftn(z, size, axes=range(2, z.ndim), norm="forward", workers=threads())
+    return scipy.fft.irfftn(z, size, axes=range(2, z.ndim), norm="forward", workers=threads())
 
 
 def along(weights: Array, axis: int, z: Array) -> Array:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtr
+import scipy
 
 from refimpl.numerics.jit import compiled
 from refimpl.numerics.kernels import pointwise
@@ -142,7 +142,7 @@ def normal_cdf(x: Array) -> Array:
 
     SciPy computes it in single and double precision, the series (for |x| <= 10; 0 or 1 beyond) in longdouble.
     """
-    return ndtr(x) if x.real.dtype.itemsize <= 8 else _normal_cdf_series(x)
+    return scipy.special.ndtr(x) if x.real.dtype.itemsize <= 8 else _normal_cdf_series(x)
 
 
 def _normal_cdf_series(x: Array) -> Array:

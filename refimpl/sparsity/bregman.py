@@ -5,7 +5,7 @@ from math import inf
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.optimize import nnls
+import scipy
 
 from refimpl.numerics import validate
 from refimpl.sparsity.regularizers import L1, Array, Regularizer, norm
@@ -190,5 +190,5 @@ def _next_break(A: Array, f: Array, lam: float, now: Break) -> Break | None:
     p = np.where(times <= np.min(times) * (1 + 1e-12), lam * np.sign(speed), p)
     active, theta = np.abs(p) == lam, np.zeros_like(p)
     signs = np.sign(p[active])
-    theta[active] = signs * nnls(A[:, active] * signs, f)[0]
+    theta[active] = signs * scipy.optimize.nnls(A[:, active] * signs, f)[0]
     return Break(now.t + np.min(times), theta, p)
