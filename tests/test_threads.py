@@ -1,0 +1,180 @@
+"""Results that do not depend on the number of threads, no BLAS beneath threads, imports that load no compiler."""
+
+import hashlib
+import json
+import os
+import pickle
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from refimpl.numerics import convolution, sparse
+from refimpl.numerics.jit import ENABLED
+from refimpl.numerics.kernels import pooling
+from refimpl.resolution import SpectralConv, resize
+from refimpl.setting import AveragePool2d, Conv2d, CrossEntropy, MaxPool2d, mlp, risk_and_gradient
+from refimpl.sparsity import L1, AdaBreg, GroupL2, LinBreg, tv_denoise
+
+BATCH = 13  # no multiple of the parts a batch is cut into
+TASKS = Path("/proc/self/task")
+
+
+def through(layer, x):
+    """The output of a layer, the gradient in its input and those in its parameters."""
+    params = {name: p.astype(x.dtype) for name, p in layer.init(np.random.default_rng(1)).items()}
+    y, cache = layer.forward(params, x)
+    dx, dparams = layer.backward(params, cache, np.cos(y))
+    return y, dx, *dparams.values()
+
+
+def steps(opt, theta):
+    """theta after three steps."""
+    state = opt.init(theta)
+    for k in range(3):
+        state = opt.step(state, np.sin(theta + k).astype(theta.dtype))
+    return (state.theta,)
+
+
+def products(rng, dtype):
+    """W x and W^T dy by compressed rows."""
+    W = (rng.standard_normal((40, 70)) * (rng.random((40, 70)) < 0.2)).astype(dtype)
+    x, dy = rng.standard_normal((BATCH, 70)).astype(dtype), rng.standard_normal((BATCH, 40)).astype(dtype)
+    return sparse.times(sparse.compress(W), x), sparse.times_transposed(sparse.compress(W), dy)
+
+
+def images(rng, dtype, channels=17, size=21):
+    """A batch of images."""
+    return rng.standard_normal((BATCH, channels, size, size)).astype(dtype)
+
+
+def groups(rng, dtype):
+    """Norms of groups through the regularizer and its proximal map, kernels and rows."""
+    v = rng.standard_normal((31, 9, 5, 5)).astype(dtype)
+    return [f(v) for J in (GroupL2(0.7, "kernels"), GroupL2(0.7, "rows")) for f in (J.value, J.prox)]
+
+
+def training(rng, dtype):
+    """The gradient of a perceptron's risk."""
+    net, x = mlp([50, 30, 10]), rng.standard_normal((BATCH, 50)).astype(dtype)
+    return risk_and_gradient(net, CrossEntropy(), net.init(rng=0).astype(dtype), x, np.arange(BATCH) % 10)
+
+
+FAMILIES = {
+    "convolution": lambda rng, dtype: through(Conv2d(17, 33, 3), images(rng, dtype)),
+    "convolution, stride 2": lambda rng, dtype: through(Conv2d(17, 5, 5, stride=2), images(rng, dtype)),
+    "convolution, one channel": lambda rng, dtype: through(Conv2d(1, 8, 3), images(rng, dtype, 1)),
+    "maximum": lambda rng, dtype: through(MaxPool2d(3, 2, 1), images(rng, dtype)),
+    "mean": lambda rng, dtype: through(AveragePool2d(2), images(rng, dtype)),
+    "spectral, FFT": lambda rng, dtype: through(SpectralConv(4, 3, (5, 5), route="fft"), images(rng, dtype, 4)),
+    "spectral, matrices": lambda rng, dtype: through(SpectralConv(4, 3, (5, 5), route="matrix"), images(rng, dtype, 4)),
+    "resize": lambda rng, dtype: [resize(images(rng, dtype, 2), (size, size)) for size in (9, 40)],
+    "LinBreg": lambda rng, dtype: steps(LinBreg(L1(0.1), 0.1), rng.standard_normal(100_003).astype(dtype)),
+    "momentum": lambda rng, dtype: steps(LinBreg(L1(0.1), 0.1, momentum=0.9), rng.standard_normal(7001).astype(dtype)),
+    "AdaBreg": lambda rng, dtype: steps(AdaBreg(L1(0.1), 0.1), rng.standard_normal(100_003).astype(dtype)),
+    "group steps": lambda rng, dtype: steps(
+        LinBreg(GroupL2(0.5, "kernels"), 0.1), rng.standard_normal((31, 9, 5, 5)).astype(dtype)
+    ),
+    "group norms": groups,
+    "compressed rows": products,
+    "total variation": lambda rng, dtype: [tv_denoise(rng.standard_normal((40, 30)).astype(dtype), 0.3, gap=1.0).u],
+    "training": training,
+}
+
+
+def digests():
+    """Name -> hash of the bytes that every family computes."""
+    found = {}
+    for name, work in FAMILIES.items():
+        for dtype in (np.float32, np.float64):
+            parts = [np.ascontiguousarray(part).tobytes() for part in work(np.random.default_rng(0), dtype)]
+            found[f"{name} {np.dtype(dtype).name}"] = hashlib.sha256(b"".join(parts)).hexdigest()
+    return found
+
+
+@pytest.fixture(scope="module")
+def by_threads():
+    """The digests of processes with 1, 2 and 3 threads, BLAS with one."""
+    found = {}
+    for count in "123":
+        one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+        environment = os.environ | one | {"REFIMPL_NUM_THREADS": count}
+        done = subprocess.run([sys.executable, __file__], env=environment, capture_output=True, text=True, check=True)
+        found[count] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", FAMILIES)
+def test_the_number_of_threads_changes_no_bit(name, dtype, by_threads):
+    assert len({found[f"{name} {dtype}"] for found in by_threads.values()}) == 1
+
+
+def test_digests_tell_one_bit_from_another():
+    x = np.ones(3)
+    assert hashlib.sha256(x.tobytes()).digest() != hashlib.sha256(np.nextafter(x, 2).tobytes()).digest()
+
+
+def busy(thread):
+    """Nanoseconds that a thread of this process has run."""
+    return int((thread / "schedstat").read_text().split()[0])
+
+
+def growth(threads, work):
+    """Nanoseconds that these threads run while `work` does."""
+    before = {thread: busy(thread) for thread in threads}
+    work()
+    return sum(busy(thread) - spent for thread, spent in before.items())
+
+
+def blas_below_threads():
+    """How long BLAS's own threads run below threaded convolutions, and below one large product of matrices."""
+    A, rng = np.ones((1500, 1500)), np.random.default_rng(0)
+    A @ A
+    helpers = [thread for thread in TASKS.iterdir() if thread.name != str(os.getpid())]
+    x, w = rng.standard_normal((64, 32, 28, 28)), rng.standard_normal((64, 32, 3, 3))
+    how = ((1, 1), (1, 1, 1, 1), "zero")
+
+    def convolutions():
+        for _ in range(5):
+            y = convolution.forward(x, w, *how)
+            convolution.input_gradient(y, w, (28, 28), *how)
+            convolution.kernel_gradient(x, y, (3, 3), *how)
+
+    convolutions()
+    time.sleep(0.2)  # threads of BLAS wait actively for a moment before they sleep
+    return {"convolutions": growth(helpers, convolutions), "product": growth(helpers, lambda: A @ A)}
+
+
+@pytest.mark.skipif(not ENABLED, reason="plain Python has no threads of its own")
+@pytest.mark.skipif(not TASKS.exists() or len(os.sched_getaffinity(0)) < 2, reason="wants Linux and two processors")
+def test_no_blas_thread_runs_below_threads_of_our_own():
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "2", "OMP_NUM_THREADS": "2", "REFIMPL_NUM_THREADS": "2"}
+    command = [sys.executable, __file__, "blas"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    spent = json.loads(done.stdout)
+    assert spent["product"] > 1e6  # the control: these threads are BLAS's, and they work when it is called
+    assert spent["convolutions"] < 1e6
+
+
+@pytest.mark.parametrize("section", ["setting", "sparsity", "resolution"])
+def test_importing_a_section_loads_neither_compiler_nor_solvers(section):
+    heavy = "{'numba', 'llvmlite', 'scipy.special', 'scipy.optimize', 'scipy.fft', 'scipy.sparse'}"
+    program = f"import refimpl.{section}, sys\nprint(*({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+@pytest.mark.skipif(not ENABLED, reason="the kernels are plain functions")
+def test_kernels_are_pickled_by_name_and_keep_their_plain_body():
+    kernel = pooling.max_forward
+    assert pickle.loads(pickle.dumps(kernel)) is kernel
+    assert kernel.py_func.__name__ == kernel.__name__ == "max_forward"
+    assert kernel.__doc__ == kernel.py_func.__doc__
+
+
+if __name__ == "__main__":
+    print(json.dumps(blas_below_threads() if sys.argv[1:] else digests()))
