@@ -3,9 +3,10 @@
 import pickle
 from contextlib import suppress
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
-from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
 
 
 class Files(IndexDataCacheFile):
@@ -22,13 +23,21 @@ class Files(IndexDataCacheFile):
         return pickle.loads(text)
 
 
+class Places(CompileResultCacheImpl):
+    """Where the files may be: the user's cache folder before the package's own, which installers want unchanged."""
+
+    _locator_classes = sorted(CompileResultCacheImpl._locator_classes, key=lambda place: "InTree" in place.__name__)
+
+
 class Cache(FunctionCache):
-    """The cache of one kernel.
+    """The cache of one kernel: in a checkout beside its source, else in `Places`.
 
     Raises
     ------
     RuntimeError : there is no writable place for it.
     """
+
+    _impl_class = Places if "site-packages" in Path(__file__).parts else FunctionCache._impl_class
 
     def __init__(self, function: Any) -> None:
         super().__init__(function)
