@@ -17,12 +17,13 @@ def dyadic(rng, shape, dtype):
     return (rng.integers(-8, 9, shape) / 8).astype(dtype)
 
 
+@pytest.mark.parametrize("batch", [5, 147], ids=["fewer than a vector", "eight vectors, one, and a rest"])
 @pytest.mark.parametrize("density", [0.0, 0.05, 0.5, 1.0])
-def test_products_of_dyadic_numbers_are_equal(density, dtype):
+def test_products_of_dyadic_numbers_are_equal(density, batch, dtype):
     rng = np.random.default_rng(0)
     W = dyadic(rng, (17, 29), dtype) * (rng.random((17, 29)) < density)
     W = W.astype(dtype)
-    x, dy = dyadic(rng, (5, 29), dtype), dyadic(rng, (5, 17), dtype)
+    x, dy = dyadic(rng, (batch, 29), dtype), dyadic(rng, (batch, 17), dtype)
     rows = sparse.compress(W)
     count = np.count_nonzero(W)
     assert len(rows.values) == count

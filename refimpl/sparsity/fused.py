@@ -33,9 +33,9 @@ def linbreg(J: Regularizer, theta: Array, v: Array, g: Array, tau: float, delta:
             _soft(shrinkage.linbreg_soft, J_l, theta_l, (v_l, g_l), (tau, delta))
         else:
             radii = J_l.radii(theta_l, groups, delta)  # type: ignore[attr-defined]
-            scalars = _scalars(theta.dtype.type, 0.0, (tau, delta))[:2]
-            flat = (x.reshape(-1) for x in (v_l, g_l))
-            shrinkage.linbreg_groups(*flat, *scalars, groups.ends, radii, theta_l.reshape(-1))
+            rate, stretch = theta.dtype.type(tau), theta.dtype.type(delta)
+            v_l, g_l, x = v_l.reshape(-1), g_l.reshape(-1), theta_l.reshape(-1)
+            shrinkage.linbreg_groups(v_l, g_l, rate, stretch, groups.ends, radii, x)
 
 
 def momentum(
@@ -56,7 +56,8 @@ def _soft(
     kernel: Callable[..., None], J: Regularizer, theta: Array, others: Iterable[Array], numbers: tuple[float, ...]
 ) -> None:
     """The kernel with the threshold delta lam for J = lam |.|_1; else with threshold 0, and J.prox after it."""
-    scalars = _scalars(theta.dtype.type, J.lam if isinstance(J, L1) else 0.0, numbers)
+    lam = J.lam if isinstance(J, L1) else 0.0
+    scalars = _scalars(theta.dtype.type, lam, numbers)  # type: ignore[arg-type]
     kernel(*[x.reshape(-1) for x in others], *scalars, theta.reshape(-1))
     if not isinstance(J, (L1, Zero)):
         theta[...] = J.prox(theta, numbers[-1])
@@ -76,6 +77,6 @@ def _consecutive(J: Regularizer, shape: tuple[int, ...]) -> Grouping | None:
 
 
 @lru_cache(maxsize=256)
-def _scalars(dtype: type[np.floating], lam: float, numbers: tuple[float, ...]) -> tuple[Any, ...]:
+def _scalars(dtype: Any, lam: float, numbers: tuple[float, ...]) -> tuple[Any, ...]:
     """The numbers, which end with delta, and the threshold delta lam, each rounded to the dtype."""
     return (*map(dtype, numbers), threshold(np.empty(0, dtype), numbers[-1], lam))
