@@ -41,6 +41,11 @@ class SpectralConv(Layer):
         backward   dY = S^T dy,  dW_k = sum_batch dY_k conj(X_k),  dX_k = W_k^* dY_k,  dx = A^T dX
 
     since Re <dY, W X> = Re <dY X^*, W> = Re <W^* dY, X>.
+
+    Raises
+    ------
+    ValueError : sizes below 1, an unknown parametrization or route, a size with other axes than modes; at the call,
+        x that is not (B, c_in, N_1, ..., N_d).
     """
 
     c_in: int
@@ -180,6 +185,10 @@ class FourierLayer(Layer):
 
     Derivative: with z = W u + K u + b and dz = sigma'(z) dy,
     du = W^T dz + K^T dz, dW = sum over batch and grid of dz u^T, db that of dz.
+
+    Raises
+    ------
+    ValueError : as `SpectralConv`; something that is no `Activation`.
     """
 
     c_in: int

@@ -14,12 +14,14 @@ from refimpl.setting.layer import Array, Chain, Gradients, Layer, Need, Params, 
 
 @dataclass(frozen=True)
 class Dense(Layer):
-    """y = x W^T + b with W of shape (n_out, n_in), for x of shape (batch, n_in).
+    """y = x W^T + b with W of shape (n_out, n_in), for x of shape (batch, n_in): W z + b in (4.2).
 
     Derivative: dy = dx W^T + x dW^T + db, hence dx = dy W, dW = dy^T x, db = sum over the batch of dy.
 
     Where at most the share ``sparse`` of W is not 0 (default: never), the products with W skip its zeros: the
     same numbers up to rounding, save that a zero no longer turns an infinite input into NaN. dW stays dense.
+
+    Raises ValueError for sizes below 1 or a share outside [0, 1], and at the call for other shapes.
     """
 
     n_in: int
@@ -69,7 +71,7 @@ class Dense(Layer):
 
 @dataclass(frozen=True)
 class Flatten(Layer):
-    """(batch, ...) to (batch, product)."""
+    """(batch, ...) to (batch, product), the map from images to vectors between the layers of Section 4.1.1."""
 
     def forward(self, params: Params, x: Array) -> tuple[Array, tuple[int, ...]]:
         """One row a sample."""
@@ -93,6 +95,10 @@ class Residual(Layer):
     Parameters
     ----------
     branch, shortcut : layers, first one first; parameters "branch.0.weight", "shortcut.0.weight", "w".
+
+    Raises
+    ------
+    ValueError : something in branch or shortcut is no `Layer`; at the call, their outputs differ in shape.
     """
 
     branch: Sequence[Layer] | Chain

@@ -87,7 +87,10 @@ class Optimizer(ABC, Generic[State]):
 
 @dataclass(frozen=True, init=False)
 class GradientDescent(Optimizer[Plain]):
-    """theta <- theta - tau g (Section 4.1.2); with a stochastic g this is SGD."""
+    """theta <- theta - tau g (Section 4.1.2); with a stochastic g this is SGD.
+
+    Raises ValueError for step <= 0.
+    """
 
     tau: float
 
@@ -104,7 +107,10 @@ class GradientDescent(Optimizer[Plain]):
 
 @dataclass(frozen=True, init=False)
 class ProximalGradient(Optimizer[Plain]):
-    """theta <- prox_{tau J}(theta - tau g) (4.6): for J = lam |.|_1 the threshold is tau lam."""
+    """theta <- prox_{tau J}(theta - tau g) (4.6): for J = lam |.|_1 the threshold is tau lam.
+
+    Raises ValueError for step <= 0 or a J that is no `Regularizer`.
+    """
 
     J: Regularizer
     tau: float
@@ -126,6 +132,8 @@ class LinBreg(Optimizer[Bregman]):
 
     v <- v - tau g (momentum: m <- beta m + (1 - beta) tau g, v <- v - m), then theta <- prox_{delta J}(delta v).
     They start from v = theta/delta + p with p = J.subgradient(theta), so that v in dJ_delta(theta), and m = 0.
+
+    Raises ValueError for step <= 0, delta <= 0, momentum outside [0, 1), or a J that is no `Regularizer`.
     """
 
     J: Regularizer
@@ -170,6 +178,8 @@ class AdaBreg(Optimizer[Adam]):
     m <- beta1 m + (1 - beta1) g, s <- beta2 s + (1 - beta2) g^2,
     v <- v - tau/(1 - beta1^k) m / (sqrt(s)/sqrt(1 - beta2^k) + eps), then theta <- prox_{delta J}(delta v).
     ``bias_correction=False`` leaves out the factor 1/(1 - beta1^k), as early published code did.
+
+    Raises ValueError as `LinBreg` does, and for betas outside [0, 1) or eps < 0.
     """
 
     J: Regularizer
