@@ -8,6 +8,7 @@ Both have the same meaning and the same arguments; results differ by rounding on
 
 import numpy as np
 
+from refimpl.numerics import validate
 from refimpl.numerics.jit import compiled
 from refimpl.numerics.kernels import convolution as plain
 from refimpl.numerics.threads import over_batch
@@ -18,18 +19,26 @@ Pads = plain.Pads
 output_size = plain.output_size
 
 
-def forward(x: Array, w: Array, stride: Pair, pads: Pads, mode: str) -> Array:
-    """y[b, o, i, j] = sum_{c, u, v} w[o, c, u, v] x_pad[b, c, s i + u, t j + v]; see `plain.forward`."""
+def forward(x: Array, w: Array, stride: Pair, pads: Pads, mode: str, bias: Array | None = None) -> Array:
+    """y[b, o, i, j] = bias[o] + sum_{c, u, v} w[o, c, u, v] x_pad[b, c, s i + u, t j + v]; see `plain.forward`."""
+    x, w = validate.real_array("x", x, ndim=4), validate.real_array("w", w, ndim=4)
+    _fits("x", x, (len(x), w.shape[1], *x.shape[2:]))
+    if bias is not None:
+        _fits("bias", bias, (len(w),))
     if not compiled(x, w):
-        return plain.forward(x, w, stride, pads, mode)
+        y = plain.forward(x, w, stride, pads, mode)
+        if bias is not None:
+            y += bias[:, None, None]
+        return y
     from refimpl.numerics.kernels import microkernel
 
     y = np.empty((len(x), len(w), *output_size(x.shape[2:], w.shape[2:], stride, pads)), x.dtype)
-    tiles, zero = microkernel.panels(w.transpose(2, 3, 1, 0)), np.zeros(len(w), x.dtype)
+    tiles = microkernel.panels(w.transpose(2, 3, 1, 0))
+    b = np.zeros(len(w), x.dtype) if bias is None else np.ascontiguousarray(bias, x.dtype)
     rows, columns = _sources(x.shape[2:], pads, mode)
 
     def part(batch: slice) -> None:
-        microkernel.forward(x[batch], tiles, zero, rows, columns, *stride, y[batch])
+        microkernel.forward(x[batch], tiles, b, rows, columns, *stride, y[batch])
 
     over_batch(part, len(x))
     return y
@@ -37,6 +46,8 @@ def forward(x: Array, w: Array, stride: Pair, pads: Pads, mode: str) -> Array:
 
 def input_gradient(dy: Array, w: Array, size: Pair, stride: Pair, pads: Pads, mode: str) -> Array:
     """The adjoint of x -> y; see `plain.input_gradient`."""
+    dy, w = validate.real_array("dy", dy, ndim=4), validate.real_array("w", w, ndim=4)
+    _fits("dy", dy, (len(dy), len(w), *output_size(size, w.shape[2:], stride, pads)))
     if not compiled(dy, w) or _narrow(w.shape[1], dy.dtype):
         return plain.input_gradient(dy, w, size, stride, pads, mode)
     from refimpl.numerics.kernels import microkernel
@@ -54,6 +65,8 @@ def input_gradient(dy: Array, w: Array, size: Pair, stride: Pair, pads: Pads, mo
 
 def kernel_gradient(x: Array, dy: Array, kernel: Pair, stride: Pair, pads: Pads, mode: str) -> Array:
     """The adjoint of w -> y, the parts of the batch summed in their order; see `plain.kernel_gradient`."""
+    x, dy = validate.real_array("x", x, ndim=4), validate.real_array("dy", dy, ndim=4)
+    _fits("dy", dy, (len(x), dy.shape[1], *output_size(x.shape[2:], kernel, stride, pads)))
     if not compiled(x, dy):
         return plain.kernel_gradient(x, dy, kernel, stride, pads, mode)
     from refimpl.numerics.kernels import microkernel
@@ -68,6 +81,12 @@ def kernel_gradient(x: Array, dy: Array, kernel: Pair, stride: Pair, pads: Pads,
 
     dw = sum(over_batch(part, len(x)), microkernel.panels(zero))
     return np.ascontiguousarray(microkernel.unpanel(dw, dy.shape[1]).transpose(3, 2, 0, 1))
+
+
+def _fits(name: str, array: Array, shape: tuple[int, ...]) -> None:
+    """Kernels look no index up twice, so that a wrong shape would read foreign memory."""
+    if array.shape != shape:
+        validate.fail(name, f"shape {shape}", validate.describe(array))
 
 
 def _narrow(channels: int, dtype: np.dtype) -> bool:

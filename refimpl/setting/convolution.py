@@ -81,10 +81,8 @@ class Conv2d(Layer):
         """W x + b."""
         expect(self, x, None, self.c_in, None, None)
         self._fits(x)
-        y = convolution.forward(x, params["weight"], *self._geometry)
-        if self.bias:
-            y += params["bias"][:, None, None]
-        return y, x
+        bias = params["bias"] if self.bias else None
+        return convolution.forward(x, params["weight"], *self._geometry, bias), x
 
     def backward(self, params: Params, x: Array, dy: Array, need: Need = "both") -> Gradients:
         """dx = W^T dy, dW = the correlation of x with dy, db = sum of dy."""
