@@ -19,7 +19,8 @@ from torch.nn import functional as F
 
 from refimpl.numerics import convolution
 from refimpl.numerics.compare import eps_error
-from refimpl.numerics.kernels import microkernel
+from refimpl.numerics.kernels import csr, microkernel
+from refimpl.numerics.sparse import compress
 from refimpl.resolution import SpectralConv
 from refimpl.resolution.interpolation import resize
 from refimpl.setting import GELU, Conv2d, CrossEntropy, Dense, Flatten, MaxPool2d, Network, ReLU, mlp
@@ -300,31 +301,50 @@ def _whole_step(name: str, net: Network, peer: Any, x: np.ndarray, y: np.ndarray
 
 
 def sparse_products(quick: bool) -> Iterator[Row]:
-    """Forward and input gradient of a layer 784 -> 200 that skips the zeros of W, batch 128, against torch dense."""
+    """W X and W^T dY for W 784 -> 200 that is mostly 0 and batch 128, and the whole layer, against torch dense."""
     rng = np.random.default_rng(0)
-    layer = Dense(784, 200, bias=False, sparse=1.0)
     x, dy = rng.standard_normal((128, 784), np.float32), rng.standard_normal((128, 200), np.float32)
     tx, tdy = torch.from_numpy(x), torch.from_numpy(dy)
-    for density, goal in ((0.01, 20), (0.05, 8), (0.1, 5), (0.2, 3), (0.5, 1))[:: 2 if quick else 1]:
+    goals = ((0.01, 20, 1.9), (0.05, 8, 1.4), (0.1, 5, None), (0.2, 3, None), (0.5, 1, None))
+    for density, goal, layer_goal in goals[:: 2 if quick else 1]:
         W = rng.standard_normal((200, 784), np.float32) * (rng.random((200, 784)) < density)
-        tW, params = torch.from_numpy(W), {"weight": W}
+        yield _products_row(W, x, dy, tx, tdy, label(f"CSR products, 784 x 200, density {density}", np.float32), goal)
+        yield _layer_row(W, x, dy, tx, tdy, label(f"CSR layer, 784 x 200, density {density}", np.float32), layer_goal)
 
-        def ours(params: Any = params) -> Any:
-            y, cache = layer.forward(params, x)
-            return y, layer.backward(params, cache, dy, need="input")[0]
 
-        def theirs(tW: torch.Tensor = tW) -> Any:
-            return tx @ tW.T, tdy @ tW
+def _products_row(W: np.ndarray, x: np.ndarray, dy: np.ndarray, tx: Any, tdy: Any, name: str, goal: float) -> Row:
+    """The two products, a feature a row, as the kernels keep them."""
+    rows, tW, X, dY = compress(W), torch.from_numpy(W), np.ascontiguousarray(x.T), np.ascontiguousarray(dy.T)
+    assert rows is not None
+    Y, dX = np.empty_like(dY), np.empty_like(X)
 
-        yield Row(
-            label(f"W x, W^T dy, 784 x 200, density {density}", np.float32),
-            ours,
-            theirs,
-            goal,
-            numpy=lambda W=W: (x @ W.T, dy @ W),
-            compare=lambda o=ours, t=theirs: max(eps_error(a, b.numpy()) for a, b in zip(o(), t())),
-            flops=4 * 128 * np.count_nonzero(W),
-        )
+    def ours() -> tuple[np.ndarray, np.ndarray]:
+        csr.times(rows.starts, rows.columns, rows.values, X, Y)
+        csr.times_transposed(rows.starts, rows.columns, rows.values, dY, dX)
+        return Y.T, dX.T
+
+    def theirs() -> tuple[torch.Tensor, torch.Tensor]:
+        return tx @ tW.T, tdy @ tW
+
+    def check() -> float:
+        return max(eps_error(a, b.numpy()) for a, b in zip(ours(), theirs()))
+
+    return Row(name, ours, theirs, goal, compare=check, flops=4 * 128 * np.count_nonzero(W))
+
+
+def _layer_row(W: np.ndarray, x: np.ndarray, dy: np.ndarray, tx: Any, tdy: Any, name: str, goal: float | None) -> Row:
+    """Compressing W, forward, both gradients (that of W stays dense)."""
+    layer, params, tW = Dense(784, 200, bias=False, sparse=1.0), {"weight": W}, torch.from_numpy(W)
+
+    def ours() -> tuple[np.ndarray, ...]:
+        y, cache = layer.forward(params, x)
+        dx, grads = layer.backward(params, cache, dy)
+        return y, dx, grads["weight"]  # type: ignore[index,return-value]
+
+    def theirs() -> tuple[torch.Tensor, ...]:
+        return tx @ tW.T, tdy @ tW, tdy.T @ tx
+
+    return Row(name, ours, theirs, goal, compare=lambda: max(eps_error(a, b.numpy()) for a, b in zip(ours(), theirs())))
 
 
 def pointwise(quick: bool) -> Iterator[Row]:
