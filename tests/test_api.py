@@ -1,6 +1,9 @@
 """The stable public names: one that disappears breaks somebody's code, so it goes on purpose or not at all."""
 
 import importlib
+import re
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -59,3 +62,18 @@ def test_the_package_loads_its_parts_when_asked():
     assert refimpl.sparsity.L1 is importlib.import_module("refimpl.sparsity").L1
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         refimpl.nonsense  # noqa: B018
+
+
+def test_a_renamed_name_warns_by_the_lines_of_the_readme():
+    from refimpl.sparsity import ElasticNet
+
+    text = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    (lines,) = [block for block in re.findall(r"```python\n(.*?)```", text, re.S) if "def __getattr__" in block]
+    module = ModuleType("renamed")
+    module.ElasticNet = ElasticNet
+    exec(lines, vars(module))
+    with pytest.warns(DeprecationWarning, match="EN is now called ElasticNet") as caught:
+        assert module.EN is ElasticNet
+    assert caught[0].filename == __file__
+    with pytest.raises(AttributeError, match="module 'renamed' has no attribute 'ENN'"):
+        module.ENN  # noqa: B018
