@@ -80,8 +80,9 @@ def sound_claims() -> list[Claim]:
 def find(query: str) -> list[Claim]:
     """The claims of an item: "4.26", "Theorem 4.26", "(4.19)" or the name of a check."""
     from refimpl import chapter
+    from refimpl.numerics import validate
 
-    ids = {item.id for item in chapter.find(query)}
+    ids = {item.id for item in chapter.find(validate.text("query", query))}
     return [c for c in all_claims() if c.id in ids or c.name == query]
 
 

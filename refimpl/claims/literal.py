@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from refimpl.numerics import validate
+
 
 def literal(value: Any) -> str:
     """Python source of a drawn value: what to paste to see a witness again (with ``import numpy as np``)."""
@@ -15,6 +17,8 @@ def literal(value: Any) -> str:
         return "{" + ", ".join(f"{k!r}: {literal(v)}" for k, v in value.items()) + "}"
     if isinstance(value, np.ndarray):
         return _array(value)
+    if isinstance(value, np.longdouble):
+        return repr(value)
     if isinstance(value, np.generic):
         return literal(value.item())
     if isinstance(value, (tuple, list)):
@@ -41,6 +45,7 @@ def parse(text: str) -> Any:
     ------
     ValueError : the text is none of these.
     """
+    validate.text("text", text)
     try:
         value = ast.literal_eval(text.strip())
     except (ValueError, SyntaxError, MemoryError, RecursionError):

@@ -33,6 +33,7 @@ from refimpl.claims.claim import (
     sharper,
 )
 from refimpl.claims.literal import literal
+from refimpl.numerics import validate
 
 __all__ = ["ATTAINED", "Outcome", "Result", "explore", "literal", "verify"]
 
@@ -129,7 +130,8 @@ def verify(claim: Claim, examples: int | None = None, seed: int = 0, fixed: Inst
     fixed : values that replace the strategies of the same names (others are ignored).
     """
     started = time.perf_counter()
-    n = claim.examples if examples is None else examples
+    n = claim.examples if examples is None else validate.integer("examples", examples, low=1)
+    validate.integer("seed", seed, low=0)
     own = {name: value for name, value in (fixed or {}).items() if name in claim.given}
     subject = Control(claim.name, claim.body, claim.given, claim.cases)
     if own:

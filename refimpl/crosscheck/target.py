@@ -16,6 +16,8 @@ from typing import Any, Literal
 import numpy as np
 from hypothesis import strategies as st
 
+from refimpl.numerics import validate
+
 Array = np.ndarray
 Case = dict[str, Any]
 Outputs = dict[str, Any]
@@ -230,7 +232,7 @@ def targets(pattern: str = "*") -> list[Target]:
     """All targets whose name matches a shell pattern, in the order of the chapter."""
     for section in _SECTIONS:
         importlib.import_module(f"refimpl.crosscheck.{section}_targets")
-    return [t for name, t in TARGETS.items() if fnmatch.fnmatchcase(name, pattern)]
+    return [t for name, t in TARGETS.items() if fnmatch.fnmatchcase(name, validate.text("pattern", pattern))]
 
 
 def find(name: str) -> Target:
@@ -243,7 +245,7 @@ def find(name: str) -> Target:
     import difflib
 
     targets()
-    if name in TARGETS:
+    if validate.text("target", name) in TARGETS:
         return TARGETS[name]
     near = difflib.get_close_matches(name, TARGETS, n=4, cutoff=0.4) or [n for n in TARGETS if name in n]
     raise ValueError(

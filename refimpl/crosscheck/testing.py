@@ -42,8 +42,12 @@ def check(
     ------
     ValueError : an unknown target, adapter, input or convention.
     """
-    target = find(target) if isinstance(target, str) else target
-    fixed, conventions = settle(target, {**(fixed or {}), **(conventions or {})})
+    target = target if isinstance(target, Target) else find(target)
+    validate.integer("examples", examples, low=1)
+    validate.integer("seed", seed, low=0)
+    fixed = validate.mapping("fixed", {} if fixed is None else fixed)
+    conventions = validate.mapping("conventions", {} if conventions is None else conventions)
+    fixed, conventions = settle(target, {**fixed, **conventions})
     validate.choice("adapter", adapter, tuple(candidates.ADAPTERS))
     validate.choice("style", style, ("function", "torch-optimizer"))
     if style == "torch-optimizer":

@@ -70,7 +70,10 @@ def place(edges: Array, affine: Array) -> Array:
 
 def render(edges: Array, size: int) -> Array:
     """The image (size, size) of an outline in the unit square: exactly covered area per pixel, in [0, 1]."""
-    return _coverage([edges], validate.integer("size", size, low=1, high=1024))[0]
+    edges = validate.real_array("edges", edges, shape=(None, 2, 2))
+    if not len(edges) or not np.isfinite(edges).all():
+        validate.fail("edges", "at least one edge of finite numbers", validate.describe(edges))
+    return _coverage([edges.astype(np.float64)], validate.integer("size", size, low=1, high=1024))[0]
 
 
 def _affine_maps(count: int, jitter: float, rng: np.random.Generator) -> Array:

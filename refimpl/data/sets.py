@@ -122,7 +122,7 @@ def split(data: DataSet, seed: int | None = None) -> Split:
         validate, the last 1,000 test); a number shuffles first, an official test set always apart.
     """
     free = len(data.labels) - data.tests
-    order = np.arange(free) if seed is None else np.random.default_rng(seed).permutation(free)
+    order = np.arange(free) if seed is None else validate.generator("seed", seed).permutation(free)
     held = free // 10
     if data.tests:
         tests = np.arange(free, len(data.labels))
@@ -140,10 +140,13 @@ def augment(x: Array, rng: np.random.Generator, crop: int = 0, flip: bool = Fals
     flip : mirror left and right with probability 1/2.
     noise : standard deviation of normal noise, added last; values may leave [0, 1].
     """
-    x = _cropped(x, crop, rng) if crop else x
-    if flip:
+    x = validate.real_array("x", x, ndim=4)
+    x = _cropped(x, crop, rng) if validate.integer("crop", crop, low=0) else x
+    noise = validate.nonnegative("noise", noise)
+    if validate.flag("flip", flip):
         x = np.where(rng.random((len(x), 1, 1, 1)) < 0.5, x[..., ::-1], x)
-    return x + x.dtype.type(noise) * rng.standard_normal(x.shape, dtype=x.dtype) if noise else x
+    drawn = x.dtype if x.dtype.itemsize <= 8 else np.dtype(float)
+    return x + x.dtype.type(noise) * rng.standard_normal(x.shape, dtype=drawn) if noise else x  # type: ignore[arg-type]
 
 
 def _cropped(x: Array, crop: int, rng: np.random.Generator) -> Array:

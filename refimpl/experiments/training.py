@@ -92,8 +92,9 @@ def train(
     ------
     ValueError : samples and targets differ in number; a checkpoint that is broken or of another run.
     """
-    if len(x) != len(target) or len(x) == 0:
-        validate.fail("target", f"as many entries as x ({len(x)}), at least one", f"{len(target)}")
+    x, target = validate.real_array("x", x), validate.array("target", target)
+    if x.ndim == 0 or target.ndim == 0 or len(x) != len(target) or len(x) == 0:
+        validate.fail("target", f"as many entries as x ({x.shape[:1]}), at least one", f"{target.shape[:1]}")
     gradient = gradient or risk_gradient(network, loss or CrossEntropy())
     identity = repr((recipe.batch, recipe.seed, recipe.patience, len(x), network, optimizer))
     records: list[Record] = []

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from refimpl.numerics import validate
+
 Array = np.ndarray
 
 LADDER: tuple[type, ...] = (np.float32, np.float64, np.longdouble)
@@ -26,13 +28,13 @@ def rungs() -> tuple[type, ...]:
 
 def eps_of(*arrays: Any) -> float:
     """Machine epsilon of the least precise dtype among the arrays (complex dtypes count as their parts)."""
-    kinds = [np.asarray(a).dtype for a in arrays]
-    return max(float(np.finfo(k).eps) for k in kinds if k.kind in "fc") if kinds else float(np.finfo(float).eps)
+    kinds = [validate.array("arrays", a).dtype for a in arrays]
+    return max((float(np.finfo(k).eps) for k in kinds if k.kind in "fc"), default=float(np.finfo(float).eps))
 
 
 def magnitude(*arrays: Any) -> float:
     """The largest modulus among the finite entries; 1 where there is none above 0."""
-    largest = [float(np.max(np.abs(a[np.isfinite(a)]), initial=0.0)) for a in map(np.asarray, arrays)]
+    largest = [float(np.max(np.abs(a[np.isfinite(a)]), initial=0.0)) for a in (_numbers("arrays", a) for a in arrays)]
     return max(largest, default=0.0) or 1.0
 
 
@@ -43,7 +45,7 @@ def eps_error(actual: Any, expected: Any, scale: float | None = None) -> float:
     on, by default the largest modulus of either side. Equal infinities and NaN on both sides agree;
     any other mismatch of shape, infinity or NaN is an infinite error.
     """
-    a, b = np.asarray(actual), np.asarray(expected)
+    a, b = _numbers("actual", actual), _numbers("expected", expected)
     if a.shape != b.shape:
         return float("inf")
     special = ~(np.isfinite(a) & np.isfinite(b))
@@ -55,8 +57,9 @@ def eps_error(actual: Any, expected: Any, scale: float | None = None) -> float:
 
 def ulp_error(actual: Any, expected: Any) -> float:
     """max entrywise |actual - expected| in units in the last place of ``expected`` in actual's dtype."""
-    a = np.asarray(actual)
-    b = np.asarray(expected)
+    a, b = validate.real_array("actual", actual), validate.real_array("expected", expected)
+    if b.ndim and a.shape != b.shape:
+        validate.fail("actual", f"the shape {b.shape} of expected", validate.describe(a))
     unit = np.spacing(np.maximum(np.abs(b.astype(a.dtype)), np.finfo(a.dtype).tiny))
     return float(np.max(np.abs(a.astype(b.dtype) - b) / unit.astype(b.dtype), initial=0.0))
 
@@ -101,5 +104,16 @@ def adjoint_error(pulled_back: Sequence[Array], directions: Sequence[Array], dy:
 
 def order_of_decay(h: Any, errors: Any) -> float:
     """The exponent a of the least-squares fit errors ~ C h^a on log-log axes (h and errors positive)."""
-    x, y = np.log(np.asarray(h, dtype=float)), np.log(np.asarray(errors, dtype=float))
+    h, errors = validate.real_array("h", h, ndim=1), validate.real_array("errors", errors, ndim=1)
+    if len(h) != len(errors) or not all(np.isfinite(a).all() and (a > 0).all() for a in (h, errors)) or len(h) < 2:
+        validate.fail(
+            "h, errors", "two lists of at least two finite numbers > 0", f"{len(h)} and {len(errors)} numbers"
+        )
+    x, y = np.log(h.astype(float)), np.log(errors.astype(float))
     return float(np.polyfit(x, y, 1)[0])
+
+
+def _numbers(name: str, value: Any) -> Array:
+    """An array of numbers; truth values as 0 and 1."""
+    made = validate.array(name, value)
+    return made.astype(float) if made.dtype.kind == "b" else made

@@ -18,7 +18,7 @@ def threads() -> int:
     """How many threads share a batch."""
     asked = os.environ.get("REFIMPL_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or ""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, int(asked)) if asked.isdigit() else available
+    return max(1, int(asked)) if asked.isdecimal() else available
 
 
 @lru_cache(maxsize=4)

@@ -126,7 +126,10 @@ def _number(name: str, value: Any, expected: str) -> float:
     scalar = value.item() if isinstance(value, (np.ndarray, np.generic)) and np.ndim(value) == 0 else value
     if isinstance(scalar, bool) or not isinstance(scalar, (int, float, np.floating)):
         fail(name, expected, describe(value))
-    return float(scalar)
+    try:
+        return float(scalar)
+    except OverflowError:
+        fail(name, expected, "an integer beyond all floats")
 
 
 def integer(name: str, value: Any, low: int | None = None, high: int | None = None) -> int:
@@ -183,6 +186,13 @@ def choice(name: str, value: Any, options: Collection[Any]) -> Any:
     """One of a few named options."""
     if not any(value is option or (type(value) is type(option) and value == option) for option in options):
         fail(name, "one of " + ", ".join(map(repr, options)), describe(value))
+    return value
+
+
+def text(name: str, value: Any) -> str:
+    """A string."""
+    if not isinstance(value, str):
+        fail(name, "a string", describe(value))
     return value
 
 
