@@ -296,7 +296,7 @@ def slow(settings, checkpoint):
     print(os.getpid(), flush=True)
     time.sleep(60)
 def figure(run):
-    run.cells(slow, [{"n": 1}])
+    run.cells(slow, [{"n": n} for n in range(9)])
 class Named:
     name, data, function = "slow", ("glyphs",), staticmethod(figure)
 if __name__ == "__main__":

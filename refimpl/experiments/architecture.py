@@ -88,7 +88,7 @@ def ssim(a: Array, b: Array) -> float:
 
 def nas_autoencoder(run: Run) -> None:
     """Fig. 4 and 5 of BREG-I: a waist appears in a tower of equal layers."""
-    side, epochs = (14, 40) if run.quick else (28, 100)
+    side, epochs = (14, 40) if run.quick else (28, 60)
     common = {
         "side": side,
         "epochs": epochs,
@@ -186,7 +186,7 @@ def skips_cell(settings: Settings, checkpoint: Path) -> dict[str, Any]:
 
 def nas_skips(run: Run) -> None:
     """BREG-II: which skip connections survive an l1 penalty, for denoising and for deblurring."""
-    side, epochs = (14, 25) if run.quick else (28, 20)
+    side, epochs = (14, 25) if run.quick else (28, 12)
     common = {"side": side, "epochs": epochs, "count": 4000 if run.quick else 10**6, "tau": 2e-3, "lam": 0.07}
     settings = [common | {"density": 0.05, "task": task, "seed": s} for task in TASKS for s in range(run.seeds)]
     results = run.cells(skips_cell, settings)

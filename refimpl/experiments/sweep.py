@@ -136,7 +136,7 @@ def workers(jobs: int = 1, scheduler: str | None = None) -> Iterator[Executor]:
             child.terminate()
         raise
     finally:
-        pool.shutdown()
+        pool.shutdown(cancel_futures=True)
         for name, value in before.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
 
