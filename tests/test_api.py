@@ -45,6 +45,9 @@ NAMES = {
     "crosscheck": """
         Report Target assert_agrees check find parametrize targets
     """,
+    "data": """
+        DataSet Part Split augment load present split
+    """,
 }
 
 

@@ -149,6 +149,12 @@ def test_bad_usage_is_one_line_and_code_2(capsys, arguments, message):
     assert err.startswith("refimpl")
 
 
+def test_show_knows_checks_by_name(capsys):
+    code, out, _ = run(capsys, "show", "strong_convexity_with_the_distance_of_H")
+    assert code == 0 and out.startswith("Assumption 4.23: ")
+    assert "[corrected] strong_convexity_with_the_distance_of_H" in out and "[as printed]" not in out
+
+
 def test_no_arguments_show_what_there_is(capsys):
     code, out, err = run(capsys)
     assert (code, out) == (2, "")

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 def add_parser(subparsers: Any) -> None:
     """Add the three verbs; their ``run(arguments)`` returns the exit code."""
     show = subparsers.add_parser("show", help="print one item: statement, hypotheses, source code, evidence")
-    show.add_argument("id", nargs="+", metavar="ID", help='an item: "4.26", "Theorem 4.26", "(4.19)"')
+    show.add_argument(
+        "id", nargs="+", metavar="ID", help='an item: "4.26", "Theorem 4.26", "(4.19)", or the name of a check'
+    )
     show.set_defaults(run=guarded(_show))
     errata = subparsers.add_parser("errata", help="list what the text gets wrong, with witnesses")
     errata.add_argument("--json", metavar="FILE", help="write them as JSON")
@@ -34,13 +36,16 @@ def add_parser(subparsers: Any) -> None:
 
 def _show(arguments: argparse.Namespace) -> int:
     query = " ".join(arguments.id)
-    items = chapter.find(query)
-    if not items:
-        raise Usage(unknown(query))
     from refimpl.claims import all_claims
     from refimpl.report import memory, show
 
     claims, kept = all_claims(), memory.recall()
+    items = chapter.find(query)
+    if not items:
+        claims = [claim for claim in claims if claim.name == query]
+        items = [entry for entry in chapter.ITEMS if any(entry.id == claim.id for claim in claims)]
+    if not items:
+        raise Usage(unknown(query))
     for entry in items:
         print(show.item(entry, [c for c in claims if c.id == entry.id], kept), end="\n\n")
     return 0
