@@ -22,6 +22,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,8 @@ def main() -> int:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
     args = parser.parse_args()
+    if find_spec("torch") is None:
+        parser.error("it compares with PyTorch: python -m pip install '.[torch]'")
     _environment(args)
     sys.path.insert(0, str(ROOT))
     import bench_rows
