@@ -11,7 +11,7 @@ import numpy as np
 from refimpl.numerics import validate
 from refimpl.numerics.jit import compiled
 from refimpl.numerics.kernels import convolution as plain
-from refimpl.numerics.threads import over_batch
+from refimpl.numerics.threads import over_batch, results
 
 Array = np.ndarray
 Pair = plain.Pair
@@ -79,7 +79,9 @@ def kernel_gradient(x: Array, dy: Array, kernel: Pair, stride: Pair, pads: Pads,
         microkernel.kernel_gradient(x[batch], dy[batch], rows, columns, *stride, dw)
         return dw
 
-    dw = sum(over_batch(part, len(x)), microkernel.panels(zero))
+    dw = microkernel.panels(zero)
+    for one in results(part, len(x)):
+        dw += one
     return np.ascontiguousarray(microkernel.unpanel(dw, dy.shape[1]).transpose(3, 2, 0, 1))
 
 

@@ -5,7 +5,7 @@ Kernels release the GIL, so plain threads suffice; no BLAS runs inside them, so 
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import TypeVar
@@ -29,9 +29,14 @@ def _pool(process: int, workers: int) -> ThreadPoolExecutor:
 
 def over_batch(work: Callable[[slice], Result], batch: int) -> list[Result]:
     """``work(part)`` for at most `PARTS` contiguous parts of the batch, results in the order of the parts."""
+    return list(results(work, batch))
+
+
+def results(work: Callable[[slice], Result], batch: int) -> Iterator[Result]:
+    """The same one by one: a sum over large results holds few of them at once."""
     size = -(-batch // PARTS) or 1
     parts = [slice(i, min(i + size, batch)) for i in range(0, batch, size)]
     workers = min(threads(), len(parts))
     if workers <= 1:
-        return [work(part) for part in parts]
-    return list(_pool(os.getpid(), workers).map(work, parts))
+        return map(work, parts)
+    return _pool(os.getpid(), workers).map(work, parts)

@@ -37,6 +37,19 @@ class Activation(Layer):
         return dy * self.slope(*cache), {}
 
 
+class _SlopeFromOutput(Activation):
+    """An activation whose slope y alone tells: x is not kept, and the next layer keeps y anyway."""
+
+    def forward(self, params: Params, x: Array) -> tuple[Array, Array]:
+        """(sigma(x), cache)."""
+        y = self.value(x)
+        return y, y
+
+    def backward(self, params: Params, y: Array, dy: Array, need: Need = "both") -> tuple[Array, Params]:
+        """dx = sigma'(x) dy."""
+        return dy * self.slope(y, y), {}
+
+
 @dataclass(frozen=True)
 class Identity(Activation):
     """sigma(x) = x: with it the layer (4.2) is affine."""
@@ -51,7 +64,7 @@ class Identity(Activation):
 
 
 @dataclass(frozen=True)
-class ReLU(Activation):
+class ReLU(_SlopeFromOutput):
     """sigma(x) = max(x, 0) in (4.2); at the kink the slope is 0. NaN stays NaN, in the slope too."""
 
     def value(self, x: Array) -> Array:
@@ -62,22 +75,17 @@ class ReLU(Activation):
         """1 where x > 0, else 0."""
         return np.heaviside(x, 0)
 
-    def forward(self, params: Params, x: Array) -> tuple[Array, Array]:
-        """(sigma(x), cache): y alone tells the slope, and the next layer keeps y anyway."""
-        y = self.value(x)
-        return y, y
-
     def backward(self, params: Params, y: Array, dy: Array, need: Need = "both") -> tuple[Array, Params]:
         """dx = sigma'(x) dy."""
         if not compiled(y, dy):
-            return dy * self.slope(y, y), {}
+            return super().backward(params, y, dy)
         dx = np.empty(y.shape, y.dtype)
         pointwise.relu_backward(y.reshape(-1), dy.reshape(-1), dx.reshape(-1))
         return dx, {}
 
 
 @dataclass(frozen=True)
-class Sigmoid(Activation):
+class Sigmoid(_SlopeFromOutput):
     """sigma(x) = 1 / (1 + exp(-x)) in (4.2), stable for large |x|; Lipschitz constant 1/4, at 0."""
 
     lipschitz = 0.25
@@ -92,7 +100,7 @@ class Sigmoid(Activation):
 
 
 @dataclass(frozen=True)
-class Tanh(Activation):
+class Tanh(_SlopeFromOutput):
     """sigma(x) = tanh(x) in (4.2); Lipschitz constant 1, at 0."""
 
     def value(self, x: Array) -> Array:

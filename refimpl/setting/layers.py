@@ -134,7 +134,7 @@ class Residual(Layer):
         (f, branch), (s, shortcut) = outputs
         if f.shape != s.shape:
             validate.fail(f"branch of {self!r}", f"the output shape {s.shape} of the shortcut", f"shape {f.shape}")
-        return self._weight(params) * s + f, (branch, shortcut, s)  # (4.2)
+        return self._weight(params) * s + f, (branch, shortcut, s if self.learn else None)  # (4.2)
 
     def backward(self, params: Params, cache: tuple, dy: Array, need: Need = "both") -> Gradients:
         """dz = w S'^T dy + F'^T dy, dw = <S(z), dy>."""

@@ -107,7 +107,14 @@ class Pullback:
         validate.choice("need", need, ("both", "input", "parameters"))
         dy = validate.real_array("dy", dy, shape=self.shape)
         dx, dparams = self.network.backward(self.params, self.caches, dy, need)
-        return dx, None if dparams is None else self.network.flatten(dparams, self.dtype)
+        return dx, None if dparams is None else self._gathered(dparams)
+
+    def _gathered(self, dparams: Params) -> Array:
+        """The blocks as one vector, each freed once it is copied: the gradient is in memory once, not twice."""
+        dtheta = np.empty(self.network.size, self.dtype)
+        for name, block in self.network.slices.items():
+            dtheta[block] = np.ravel(dparams.pop(name))
+        return dtheta
 
     @property
     def statistics(self) -> Params:
