@@ -347,10 +347,14 @@ def test_a_command_may_decline(tmp_path):
         answers(tmp_path, "declines")
 
 
-def test_a_missing_program_and_a_slow_one():
+def test_a_missing_program_a_broken_and_a_slow_one(tmp_path):
     target, case = crosscheck.find(SOFT), {"v": np.ones(1), "tau": 1.0, "lam": 1.0}
+    with pytest.raises(ValueError, match="there is no program '/no/such/program'"):
+        candidates.from_command(target, "/no/such/program {in} {out}")
+    (broken := tmp_path / "broken").write_bytes(b"\x7fELF")
+    broken.chmod(0o755)
     with pytest.raises(candidates.Failure, match="cannot be started"):
-        candidates.from_command(target, "/no/such/program {in} {out}")(case)
+        candidates.from_command(target, f"{broken} {{in}} {{out}}")(case)
     with pytest.raises(candidates.Failure, match="time limit"):
         candidates.from_command(target, "sh -c 'sleep 5' {in} {out}", limit=0.2)(case)
 
