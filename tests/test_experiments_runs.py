@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from refimpl.experiments import bregman, cli, figures, gallery, nets, resolution, robustness, sweep
-from refimpl.experiments.architecture import ssim
+from refimpl.experiments.architecture import rows_start, ssim
 from refimpl.experiments.catalogue import EXPERIMENTS
 from refimpl.experiments.epoch import epoch_cell
 from refimpl.experiments.run import Run
@@ -389,3 +389,12 @@ def test_an_epoch_is_timed_beside_pytorch():
     pytest.importorskip("torch")
     seconds = epoch_cell({"density": 0.05, "rounds": 1, "torch": True}, None)["seconds"]
     assert list(seconds) == ["dense", "sparse", "PyTorch"] and min(seconds.values()) > 0
+
+
+def test_a_tower_starts_with_exactly_so_many_rows_at_unchanged_variance():
+    network = mlp([300, 300, 300])
+    for rows in (8, 300):
+        for W in (W for W in network.views(rows_start(network, rows, 0)).values() if W.ndim == 2):
+            assert np.count_nonzero(np.any(W != 0, axis=1)) == rows
+            spread = (600 * rows) ** 0.5 * (2 / rows) / W.size  # of a mean of squares of normal numbers
+            assert abs(np.mean(W.astype(float) ** 2) - 2 / 300) < 5 * spread

@@ -50,7 +50,7 @@ NETWORKS = {
 }
 FULL: dict[str, Settings] = {
     "perceptron": {"epochs": 30, "count": 10**6, "tests": 1000, "pairs": 300, "steps": 40},
-    "CNN": {"epochs": 12, "count": 10**6, "tests": 1000, "pairs": 100, "steps": 40},
+    "CNN": {"epochs": 8, "count": 10**6, "tests": 300, "pairs": 100, "steps": 40},
 }
 QUICK: dict[str, Settings] = {
     "perceptron": {"epochs": 8, "count": 2500, "tests": 300, "pairs": 64, "steps": 20},
