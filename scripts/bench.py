@@ -1,12 +1,16 @@
 """Times of refimpl beside PyTorch and the machine's own limits, interleaved in one process.
 
-    python scripts/bench.py [--quick] [--threads 1] [--only conv] [--json FILE] [--plot FILE]
+    python scripts/bench.py [--quick] [--threads 1] [--only conv] [--tuned] [--json FILE] [--plot FILE]
+    python scripts/bench.py --growth [--quick] [--json FILE] [--plot FILE]
 
 Every row first checks that the results agree (the error is printed in eps of the largest entry), then runs
 refimpl, PyTorch and, where it is of interest, plain NumPy in turn for many rounds. Printed are the median
 times, the spread (quartiles over median), PyTorch's time over ours (> 1: faster than PyTorch), the goal for
-that ratio, and the share of the limit: copy bandwidth for work that moves data, fused multiply-add peak for
-work that computes. Absolute times mean nothing elsewhere, ratios carry over roughly.
+that ratio, and the share of the limit: the time that the bytes need at copy bandwidth, or the operations at the
+fused multiply-add peak, whichever is longer, over ours (above 1 within the caches, which are faster). Below the
+table: memory of a training step (``bench_memory.py``) and start-up (``bench_startup.py``); instead of it, with
+``--growth``, the orders of time and memory (``bench_growth.py``). Absolute times mean nothing elsewhere, ratios
+carry over roughly. ``--plot`` draws the roofline and the ratios, or the growth.
 
 The allocator matters: by default large arrays are mapped afresh in every call, in PyTorch too. ``--tuned`` runs
 both under a raised ``MALLOC_MMAP_THRESHOLD_``.
@@ -80,10 +84,8 @@ def _summary(row: Row, times: dict[str, list[float]]) -> dict[str, Any]:
     spread = (ordered[3 * len(ordered) // 4] - ordered[len(ordered) // 4]) / ours
     result = {"seconds": {k: median(v) for k, v in times.items()}, "spread": spread, "rounds": len(ordered)}
     result["ratio"] = median(times["torch"]) / ours if row.torch else None
-    result["rate"] = row.moved / ours if row.moved else row.flops / ours
-    result["unit"] = "B/s" if row.moved else "flop/s"
     result["intensity"] = row.flops / row.moved if row.moved and row.flops else None
-    return result
+    return result | {"moved": row.moved, "flops": row.flops}
 
 
 def main() -> int:
@@ -94,6 +96,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="rows whose name contains this")
     parser.add_argument("--tuned", action="store_true", help="raise the allocator's mmap threshold")
     parser.add_argument("--rounds", type=int, default=0, help="rounds a row (default 15, quick 5)")
+    parser.add_argument("--growth", action="store_true", help="time and memory over n, batch, channels, pixels, modes")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--plot", type=Path)
     args = parser.parse_args()
@@ -101,9 +104,12 @@ def main() -> int:
         parser.error("it compares with PyTorch: python -m pip install '.[torch]'")
     _environment(args)
     sys.path.insert(0, str(ROOT))
+    return _growth(args) if args.growth else _table(args)
+
+
+def _table(args: argparse.Namespace) -> int:
     import bench_rows
 
-    rounds = args.rounds or (5 if args.quick else 15)
     limits = bench_rows.limits()
     print(f"{platform.processor() or platform.machine()}, {args.threads} thread(s), torch {bench_rows.torch_version()}")
     print("limits: " + ", ".join(f"{k} {v / 1e9:.0f} G" for k, v in limits.items()), flush=True)
@@ -111,15 +117,52 @@ def main() -> int:
     results = []
     for row in bench_rows.rows(args.quick):
         if args.only in row.name:
-            results.append(run(row, rounds, 0.5 if args.quick else 2.0))
+            results.append(run(row, args.rounds or (5 if args.quick else 15), 0.5 if args.quick else 2.0))
             print(_line(results[-1], limits), flush=True)
-    _write(args, limits, results)
-    if not args.only:
-        print("\n".join(bench_rows.startup()))
+    below = {} if args.only else _processes(args.quick)
+    about = {"threads": args.threads, "tuned": args.tuned, "limits": limits}
+    _write(args, about | {"rows": results} | below)
+    if args.plot:
+        import bench_plots
+
+        bench_plots.bench(args.plot, limits, results)
     wrong = [r["name"] for r in results if not r["error"] <= r["tolerance"]]
     if wrong:
         print("results disagree: " + ", ".join(wrong), file=sys.stderr)
     return 1 if wrong else 0
+
+
+def _processes(quick: bool) -> dict[str, Any]:
+    """Memory and start-up, measured in processes of their own."""
+    import bench_memory
+    import bench_startup
+
+    memory, startup = [], {}
+    if sys.platform == "linux":
+        print(bench_memory.HEADER)
+        for row in bench_memory.rows(quick):
+            memory.append(row)
+            print(bench_memory.line(row), flush=True)
+    for name, seconds in bench_startup.rows():
+        startup[name] = seconds
+        print(f"{name:52} {seconds:7.2f} s", flush=True)
+    return {"memory": memory, "startup": startup}
+
+
+def _growth(args: argparse.Namespace) -> int:
+    import bench_growth
+
+    print(bench_growth.HEADER)
+    rows = []
+    for row in bench_growth.rows(args.quick):
+        rows.append(row)
+        print(bench_growth.line(row), flush=True)
+    _write(args, {"threads": args.threads, "growth": rows})
+    if args.plot:
+        import bench_plots
+
+        bench_plots.growth(args.plot, rows)
+    return 0
 
 
 def _environment(args: argparse.Namespace) -> None:
@@ -134,14 +177,15 @@ def _environment(args: argparse.Namespace) -> None:
 
 def _line(r: dict[str, Any], limits: dict[str, float]) -> str:
     torch = r["seconds"].get("torch")
-    limit = r["rate"] / limits["copy B/s" if r["unit"] == "B/s" else f"fma {r['name'].split()[-1]} flop/s"]
+    peak = limits[f"fma {r['name'].split()[-1]} flop/s"]
+    limit = max(r["moved"] / limits["copy B/s"], r["flops"] / peak) / r["seconds"]["ours"]
     cells = [
         _time(r["seconds"]["ours"]),
         _time(torch) if torch else "",
         f"{r['ratio']:.2f}" if torch else "",
         f"{r['goal']:g}" if r["goal"] else "",
     ]
-    shown = f"{cells[0]:>9} {cells[1]:>9} {cells[2]:>6} {cells[3]:>5} {limit if r['rate'] else 0:6.0%}"
+    shown = f"{cells[0]:>9} {cells[1]:>9} {cells[2]:>6} {cells[3]:>5} {f'{limit:.0%}' if limit else '':>6}"
     return f"{r['name']:52} {shown} {r['spread']:6.0%} {r['error']:6.1f}"
 
 
@@ -149,14 +193,9 @@ def _time(seconds: float) -> str:
     return f"{seconds * 1e6:.1f} us" if seconds < 1e-3 else f"{seconds * 1e3:.2f} ms"
 
 
-def _write(args: argparse.Namespace, limits: dict[str, float], results: list[dict[str, Any]]) -> None:
+def _write(args: argparse.Namespace, found: dict[str, Any]) -> None:
     if args.json:
-        about = {"threads": args.threads, "tuned": args.tuned, "limits": limits}
-        args.json.write_text(json.dumps(about | {"rows": results}, indent=1) + "\n")
-    if args.plot:
-        import bench_rows
-
-        bench_rows.plot(args.plot, limits, results)
+        args.json.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import numba
 import numpy as np
 import torch
 from bench import Row, median
+from bench_nets import NETS, pair
 from torch.nn import functional as F
 
 from refimpl.numerics import convolution
@@ -23,7 +19,7 @@ from refimpl.numerics.kernels import csr, microkernel
 from refimpl.numerics.sparse import compress
 from refimpl.resolution import SpectralConv
 from refimpl.resolution.interpolation import resize
-from refimpl.setting import GELU, Conv2d, CrossEntropy, Dense, Flatten, MaxPool2d, Network, ReLU, mlp
+from refimpl.setting import GELU, CrossEntropy, Dense, ReLU
 from refimpl.setting.risk import risk_and_gradient
 from refimpl.sparsity import L1, AdaBreg, GroupL2, LinBreg, tv_denoise
 
@@ -96,10 +92,10 @@ def steps(n: int, dtype: Any) -> Iterator[Row]:
     rng = np.random.default_rng(0)
     theta, g = rng.standard_normal(n).astype(dtype), (1e-3 * rng.standard_normal(n)).astype(dtype)
     tau, lam, delta, size = 0.1, 0.1, 1.0, theta.itemsize
-    for name, opt, passes in (
-        ("LinBreg", LinBreg(L1(lam), tau, delta), 4),
-        ("LinBreg momentum", LinBreg(L1(lam), tau, delta, momentum=0.9), 6),
-        ("AdaBreg", AdaBreg(L1(lam), 1e-3, delta), 8),
+    for name, opt, passes, operations in (
+        ("LinBreg", LinBreg(L1(lam), tau, delta), 4, 6),
+        ("LinBreg momentum", LinBreg(L1(lam), tau, delta, momentum=0.9), 6, 9),
+        ("AdaBreg", AdaBreg(L1(lam), 1e-3, delta), 8, 17),
     ):
         state = opt.init(theta)
         peer = _TorchBreg(name, theta, g, tau if name != "AdaBreg" else 1e-3, lam, delta)
@@ -110,7 +106,8 @@ def steps(n: int, dtype: Any) -> Iterator[Row]:
         def ours(opt: Any = opt, state: Any = state) -> None:
             opt.step(state, g, inplace=True)
 
-        yield Row(label(f"{name} step, n = {n:.0e}", dtype), ours, peer.once, 7, compare=check, moved=passes * n * size)
+        counts = {"moved": passes * n * size, "flops": operations * n}
+        yield Row(label(f"{name} step, n = {n:.0e}", dtype), ours, peer.once, 7, compare=check, **counts)
 
 
 class _TorchBreg(torch.optim.Optimizer):
@@ -231,6 +228,7 @@ def conv(c_in: int, c_out: int, k: int, batch: int, dtype: Any) -> Iterator[Row]
         goal[not f32],
         compare=lambda: eps_error(convolution.forward(x, w, *how), plain().numpy(), c_in * k * k),
         flops=flops,
+        moved=x.nbytes + w.nbytes + dy.nbytes,
     )
 
     def ours() -> tuple[np.ndarray, np.ndarray]:
@@ -246,58 +244,28 @@ def conv(c_in: int, c_out: int, k: int, batch: int, dtype: Any) -> Iterator[Row]
         1.5 if f32 else 4,
         compare=lambda: eps_error(ours()[0], theirs()[0].numpy(), c_out * k * k),
         flops=2 * flops,
+        moved=2 * (x.nbytes + w.nbytes + dy.nbytes),
     )
 
 
 def training(dtype: Any) -> Iterator[Row]:
     """Whole LinBreg steps of the perceptron 784-200-80-10 and of a small convolutional network, batch 128."""
-    rng = np.random.default_rng(0)
-    x, y = rng.random((128, 1, 28, 28)).astype(dtype), rng.integers(0, 10, 128)
-    small = Network(
-        [Conv2d(1, 16, 3), MaxPool2d(2), ReLU(), Conv2d(16, 32, 3), MaxPool2d(2), ReLU(), Flatten(), Dense(1568, 10)]
-    )
-    peer = torch.nn.Sequential(
-        torch.nn.Conv2d(1, 16, 3, padding=1), torch.nn.MaxPool2d(2), torch.nn.ReLU(),
-        torch.nn.Conv2d(16, 32, 3, padding=1), torch.nn.MaxPool2d(2), torch.nn.ReLU(),
-        torch.nn.Flatten(), torch.nn.Linear(1568, 10),
-    )  # fmt: skip
-    sizes = [torch.nn.Linear(784, 200), torch.nn.ReLU(), torch.nn.Linear(200, 80), torch.nn.ReLU()]
-    perceptron = torch.nn.Sequential(torch.nn.Flatten(), *sizes, torch.nn.Linear(80, 10))
-    f32 = dtype == np.float32
-    flat = mlp([784, 200, 80, 10])
-    yield _whole_step("whole step 784-200-80-10", flat, perceptron, x.reshape(128, -1), y, dtype, 2 if f32 else 2.5)
-    yield _whole_step("whole step, small conv net", small, peer, x, y, dtype, 3 if f32 else 7)
+    for name, goals in (("784-200-80-10", (2, 2.5)), ("small conv net", (3, 7))):
+        ours, theirs = pair(NETS[name], 128, dtype)
 
+        def check(ours: Any = ours, theirs: Any = theirs) -> float:
+            loss = F.cross_entropy(theirs.forward(), theirs.y)
+            expected = torch.autograd.grad(loss, list(theirs.peer.parameters()))
+            found = risk_and_gradient(ours.net, ours.loss, ours.state.theta, ours.x, ours.y)[1]
+            return eps_error(found, np.concatenate([g.numpy().ravel() for g in expected]), 1.0)
 
-def _whole_step(name: str, net: Network, peer: Any, x: np.ndarray, y: np.ndarray, dtype: Any, goal: float) -> Row:
-    peer = peer.to(torch.float32 if dtype == np.float32 else torch.float64)
-    theta = np.concatenate([p.detach().numpy().ravel() for p in peer.parameters()]).astype(dtype)
-    opt, tx, ty = LinBreg(L1(1e-3), 0.05), torch.from_numpy(x), torch.from_numpy(y)
-    state, loss = opt.init(theta), CrossEntropy()
-    v = [p.detach() + 1e-3 * torch.sign(p.detach()) for p in peer.parameters()]
-
-    def gradient() -> np.ndarray:
-        return risk_and_gradient(net, loss, theta, x, y)[1]
-
-    def ours() -> None:
-        opt.step(state, risk_and_gradient(net, loss, state.theta, x, y)[1], inplace=True)
-
-    def backward() -> None:
-        peer.zero_grad()
-        F.cross_entropy(peer(tx), ty).backward()
-
-    def theirs() -> None:
-        backward()
-        with torch.no_grad():
-            for p, q in zip(peer.parameters(), v):
-                q.add_(p.grad, alpha=-0.05)
-                p.copy_(torch.sign(q) * torch.clamp(torch.abs(q) - 1e-3, min=0))
-
-    def check() -> float:
-        backward()
-        return eps_error(gradient(), np.concatenate([p.grad.numpy().ravel() for p in peer.parameters()]), 1.0)
-
-    return Row(label(name, dtype), ours, theirs, goal, compare=check)
+        yield Row(
+            label(f"whole step, {name}", dtype),
+            lambda o=ours: o.backward(o.forward()),
+            lambda t=theirs: t.backward(t.forward()),
+            goals[dtype == np.float64],
+            compare=check,
+        )
 
 
 def sparse_products(quick: bool) -> Iterator[Row]:
@@ -389,12 +357,13 @@ def _activation(layer: Any, function: Any, n: int, goal: float) -> Row:
         goal,
         compare=lambda: eps_error(ours(), theirs().numpy()),
         moved=5 * x.nbytes,
+        flops=2 * x.size if isinstance(layer, ReLU) else 0,
     )
 
 
-def spectral(modes: int, n: int, dtype: Any) -> Row:
-    """A spectral layer of 16 channels, batch 32 (8 at N = 256): forward and both gradients."""
-    rng, batch = np.random.default_rng(0), 32 if n < 256 else 8
+def spectral(modes: int, n: int, dtype: Any, batch: int = 32) -> Row:
+    """A spectral layer of 16 channels, batch 32 (at most 8 at N = 256): forward and both gradients."""
+    rng, batch = np.random.default_rng(0), batch if n < 256 else min(batch, 8)
     layer = SpectralConv(16, 16, (modes, modes), bias=False)
     params = {k: v.astype(dtype) for k, v in layer.init(rng).items()}
     x, dy = (rng.standard_normal((batch, 16, n, n)).astype(dtype) for _ in range(2))
@@ -421,8 +390,14 @@ def spectral(modes: int, n: int, dtype: Any) -> Row:
         forward = eps_error(layer.forward(params, x)[0], product().detach().numpy())
         return max(forward, eps_error(ours()[0], theirs()[0].numpy()))
 
-    goal = {5: (5.7, 4.5), 9: (4.4, 3.3), 17: (2.4, 2.0), 29: (1.7, 1.3)}[modes][dtype == np.float64]
-    return Row(label(f"spectral layer, {modes} modes, N = {n}", dtype), ours, theirs, goal, compare=check)
+    goals = {5: (5.7, 4.5), 9: (4.4, 3.3), 17: (2.4, 2.0), 29: (1.7, 1.3)}.get(modes, (None, None))
+    return Row(
+        label(f"spectral layer, {modes} modes, N = {n}", dtype),
+        ours,
+        theirs,
+        goals[dtype == np.float64],
+        compare=check,
+    )
 
 
 def resizing() -> Iterator[Row]:
@@ -453,41 +428,3 @@ def rof(quick: bool) -> Iterator[Row]:
             None,
             moved=9.0 * 8 * n * n * count,
         )
-
-
-def startup() -> Iterator[str]:
-    """Seconds of a fresh process: imports, and a first training step with an empty and with a warm kernel cache."""
-    step = "from refimpl.sparsity import L1, LinBreg; o = LinBreg(L1(1), 1); o.step(o.init([1.0, 2.0]), [1.0, 2.0])"
-    with tempfile.TemporaryDirectory() as cache:
-        for name, code, jit in (
-            ("a Python process", "", "1"),
-            ("import refimpl", "import refimpl", "1"),
-            ("import refimpl.sparsity", "import refimpl.sparsity", "1"),
-            ("first LinBreg step, empty cache", step, "1"),
-            ("first LinBreg step, warm cache", step, "1"),
-            ("first LinBreg step, REFIMPL_JIT=0", step, "0"),
-        ):
-            environment = os.environ | {"NUMBA_CACHE_DIR": cache, "REFIMPL_JIT": jit}
-            begin = time.perf_counter()
-            subprocess.run([sys.executable, "-c", code], env=environment, check=True)
-            yield f"{name:52} {time.perf_counter() - begin:7.2f} s"
-
-
-def plot(path: Path, limits: dict[str, float], results: list[dict[str, Any]]) -> None:
-    """Ratio to PyTorch and share of the machine's limit, a bar a row."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    shown = [r for r in results if r["ratio"]]
-    figure, axis = plt.subplots(figsize=(7, 0.22 * len(shown) + 1), layout="constrained")
-    axis.barh([r["name"] for r in shown], [r["ratio"] for r in shown], color="#0072B2")
-    goals = [r["goal"] or np.nan for r in shown]
-    axis.plot(goals, [r["name"] for r in shown], "|", color="#D55E00", markersize=9, label="goal")
-    axis.axvline(1, color="black", linewidth=0.8)
-    axis.set(xscale="log", xlabel="PyTorch's time over refimpl's")
-    axis.invert_yaxis()
-    axis.tick_params(labelsize=6)
-    axis.legend()
-    figure.savefig(path, dpi=150)
