@@ -169,14 +169,12 @@ def test_a_failing_cell_keeps_the_others(tmp_path):
 
 
 def test_workers_in_processes_compute_the_same(tmp_path):
+    threads = os.environ.get("OMP_NUM_THREADS")
     settings = [{"n": n} for n in range(3)]
     with sweep.workers(2) as executor:
         parallel = sweep.sweep(nets_cell, settings, tmp_path / "a", executor)
     assert parallel == sweep.sweep(nets_cell, settings, tmp_path / "b")
-    assert os.environ.get("OMP_NUM_THREADS") == before_threads
-
-
-before_threads = os.environ.get("OMP_NUM_THREADS")
+    assert os.environ.get("OMP_NUM_THREADS") == threads
 
 
 def nets_cell(settings, checkpoint):
