@@ -11,6 +11,7 @@ import numpy as np
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#555555"  # Okabe and Ito
 STYLE = {"ours": {"color": BLUE, "marker": "o"}, "torch": {"color": ORANGE, "marker": "x"}}
@@ -56,12 +57,15 @@ def _roofline(axis: Axes, dtype: str, limits: dict[str, float], results: list[di
 
 def _ratios(axis: Axes, shown: list[dict[str, Any]]) -> None:
     names = [r["name"] for r in shown]
-    axis.barh(names, [r["ratio"] for r in shown], color=BLUE)
+    axis.barh(names, [r["ratio"] - 1 for r in shown], left=1, color=BLUE)  # to the right of 1: faster
     axis.plot(
         [r["goal"] or np.nan for r in shown], names, "|", color=ORANGE, markersize=8, markeredgewidth=2, label="goal"
     )
     axis.axvline(1, color="black", linewidth=0.8)
     axis.set(xscale="log", xlabel="PyTorch's time over refimpl's", ylim=(len(shown) - 0.4, -0.6))
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.xaxis.set_major_formatter("{x:g}")
+    axis.xaxis.set_minor_formatter(NullFormatter())
     axis.tick_params(axis="y", labelsize=6.5)
     axis.legend(loc="lower right")
 
@@ -85,11 +89,16 @@ def _growth(axis: Axes, row: dict[str, Any]) -> None:
         label = LABEL[who] if order is None else f"{LABEL[who]}: {order:.2f}"
         values = scale * np.array(row[who])
         axis.plot(sizes, np.where(values > 0, values, np.nan), markersize=4, linewidth=1, label=label, **style)
-    last = scale * (row["ours"][-1] or row["torch"][-1])
+    last = scale * row["ours"][-1]
     if last > 0:
         expected = last * (sizes / sizes[-1]) ** row["expected"]
         axis.plot(sizes, expected, "--", color=GREY, linewidth=1, label=f"expected: {row['expected']:g}")
-    axis.set(xscale="log", title=row["name"], ylabel=f"{row['kind']}, {unit}")
-    if last > 0:
-        axis.set(yscale="log")
+    axis.set(xscale="log", yscale="log", title=row["name"], ylabel=f"{row['kind']}, {unit}")
+    axis.set_xticks(sizes, [f"{size:g}" for size in sizes])
+    axis.yaxis.set_major_locator(LogLocator(numticks=6))
+    axis.yaxis.set_major_formatter("{x:g}")
+    for line in (axis.xaxis, axis.yaxis):
+        line.set_minor_formatter(NullFormatter())
+    low, high = axis.get_ylim()
+    axis.set_ylim(min(low, high / 20), 1.5 * high)  # at least a decade, so that flat looks flat
     axis.legend(fontsize=6)
