@@ -10,7 +10,7 @@ from scipy.ndimage import correlate1d, gaussian_filter
 
 from refimpl.data.sets import Part
 from refimpl.experiments import nets
-from refimpl.experiments.figures import canvas, picture, style
+from refimpl.experiments.figures import canvas, legend_below, picture, style
 from refimpl.experiments.run import Run, split_of
 from refimpl.experiments.training import Recipe, train
 from refimpl.setting import Network, ReLU, SquaredError, mlp
@@ -142,7 +142,7 @@ def _draw_counts(run: Run, results: list[dict[str, Any]]) -> None:
             several = np.array([_counts(one, moment) for one in results])
             ax.plot(range(1, LAYERS + 1), several.mean(axis=0), label=f"epoch {moment + 1}", **style(i))
         ax.set(xlabel="layer", ylabel="active neurons", yscale="log")
-        ax.legend(ncols=2)
+        legend_below(figure, ax, len(moments))
         run.figure(figure, "nas-autoencoder", COUNTS)
 
 
@@ -245,6 +245,7 @@ SKIPS = """Weights of the skip connections from every state to every later layer
     training asked for."""
 COUNTS = """Neurons with a nonzero weight row in a tower of 7 equally wide layers that learns to denoise, started with
     8 a layer (mean over seeds). Training adds neurons where they help: the numbers fall from the first layer to a
-    waist and rise again, the shape of an autoencoder that nobody prescribed."""
+    waist, here in the later layers, and rise again, the shape of an autoencoder that nobody prescribed."""
 DIGITS = """Test digits that the sparse tower and an equally trained dense tower denoised. The numbers are mean
-    structural similarities (SSIM) to the clean digits over 500 test images."""
+    structural similarities (SSIM) to the clean digits over 500 test images. After as few steps as here the dense tower
+    is ahead; the published order, 0.93 sparse and 0.89 dense, does not come out."""

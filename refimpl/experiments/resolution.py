@@ -208,12 +208,14 @@ def _draw_sizes(run: Run, name: str, curves: list[tuple[str, str]], methods: lis
 
 
 CONVERSION = """Test accuracy over the kernel size of a CNN, and over the number of Fourier coefficients an axis. The
-    CNN is flat; converted with fewer coefficients it loses accuracy until nearly all are kept; an FNO trained with
-    few coefficients almost closes the gap."""
+    CNN is nearly flat; converted with few coefficients it loses much, the more the smaller its kernel; an FNO trained
+    with few coefficients loses far less. Means over the seeds."""
 CAPTIONS = {
     "fno-resolution": """A CNN trained at 28 x 28 (dotted), tested on images of other sizes. The CNN itself is best at
         its training size and falls on both sides; interpolating the input back to 28 is flat above; the same CNN
-        converted to an FNO is nearly as flat, without interpolation.""",
+        converted to an FNO is nearly as flat, without interpolation. Bands: lowest to highest seed.""",
     "fno-resolution-resnet": """A small ResNet trained at 28 x 28 (dotted): with ordinary strides, and with
-        trigonometric interpolation in their place, as it is and converted to an FNO.""",
+        trigonometric interpolation in their place. Both fall on both sides of their training size; converted to an
+        FNO the second falls later, but it is not flat as the shallow network is: interpolating the input back is.
+        Bands: lowest to highest seed.""",
 }
