@@ -67,7 +67,7 @@ def _ratios(axis: Axes, shown: list[dict[str, Any]]) -> None:
     axis.xaxis.set_major_formatter("{x:g}")
     axis.xaxis.set_minor_formatter(NullFormatter())
     axis.tick_params(axis="y", labelsize=6.5)
-    axis.legend(loc="lower right")
+    axis.legend(loc="lower right", bbox_to_anchor=(1, 1))
 
 
 def growth(path: Path, rows: list[dict[str, Any]]) -> None:

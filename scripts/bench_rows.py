@@ -17,6 +17,7 @@ from refimpl.numerics import convolution
 from refimpl.numerics.compare import eps_error
 from refimpl.numerics.kernels import csr, microkernel
 from refimpl.numerics.sparse import compress
+from refimpl.numerics.threads import over_batch
 from refimpl.resolution import SpectralConv
 from refimpl.resolution.interpolation import resize
 from refimpl.setting import GELU, CrossEntropy, Dense, ReLU
@@ -32,20 +33,19 @@ def torch_version() -> str:
 
 
 def limits() -> dict[str, float]:
-    """Copy bandwidth beyond the caches (bytes read plus written) and the fused multiply-add peak of one thread."""
-    torch.set_num_threads(int(torch.get_num_threads()))
+    """Copy bandwidth beyond the caches (bytes read plus written) and multiply-add peak, threads as for the rows."""
     a = np.ones(1 << 25)
     b = np.empty_like(a)
-    found = {"copy B/s": 2 * a.nbytes / _fastest(lambda: np.copyto(b, a))}
+    found = {"copy B/s": 2 * a.nbytes / _fastest(lambda: over_batch(lambda part: np.copyto(b[part], a[part]), len(a)))}
     for dtype in DTYPES:
         width = 2 * microkernel.lanes_of(dtype)
-        x, w, y = (np.ones(shape, dtype) for shape in ((28, 192), (192, width), (28, width)))
-        seconds = _fastest(lambda: _products(1000, y, x, w, width))  # noqa: B023
+        x, w, y = (np.ones(shape, dtype) for shape in ((28, 192), (192, width), (8, 28, width)))
+        seconds = _fastest(lambda: over_batch(lambda part: _products(1000, y[part][0], x, w, width), 8))  # noqa: B023
         found[f"fma {np.dtype(dtype).name} flop/s"] = 1000 * 2 * y.size * 192 / seconds
     return found
 
 
-@numba.njit
+@numba.njit(nogil=True)
 def _products(count: int, y: np.ndarray, x: np.ndarray, w: np.ndarray, width: int) -> None:
     """The register tile on operands in the first cache, many times."""
     for _ in range(count):

@@ -36,7 +36,9 @@ from refimpl.resolution import SpectralConv
 from refimpl.setting import Network
 net = Network([SpectralConv(4, 4, (5, 5))])
 net.vjp(net.init(0), np.ones((2, 4, 28, 28)))[1](np.ones((2, 4, 28, 28)))""",
-    'refimpl verify "Prop 4.5"': "from refimpl.cli import main; raise SystemExit(main(['verify', 'Prop 4.5']))",
+    'refimpl verify "4.2 projection"': """
+from refimpl.cli import main
+raise SystemExit(main(['verify', '4.2 projection']))""",
 }
 
 
