@@ -33,9 +33,8 @@ def write_gallery(folder: Path, names: list[str]) -> Path:
 
 def _section(folder: Path, record: dict[str, Any]) -> str:
     name = escaped(record["experiment"])
-    setting = f"data: {record['data']}; seeds: {len(record['seeds'])}" + (
-        "; quick version (the captions describe the full one)" if record["quick"] else ""
-    )
+    version = "; quick version (the captions describe the full one)" if record["quick"] else ""
+    setting = f"data: {record['data']}; seeds: {len(record['seeds'])}{version}"
     figures = "\n".join(_figure(folder / file, caption) for file, caption in record["captions"].items())
     found = escaped(json.dumps(record["found"], indent=1))
     details = f"<details><summary>what was found</summary><pre>{found}</pre></details>"
