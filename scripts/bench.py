@@ -84,8 +84,8 @@ def _summary(row: Row, times: dict[str, list[float]]) -> dict[str, Any]:
     spread = (ordered[3 * len(ordered) // 4] - ordered[len(ordered) // 4]) / ours
     result = {"seconds": {k: median(v) for k, v in times.items()}, "spread": spread, "rounds": len(ordered)}
     result["ratio"] = median(times["torch"]) / ours if row.torch else None
-    result["intensity"] = row.flops / row.moved if row.moved and row.flops else None
-    return result | {"moved": row.moved, "flops": row.flops}
+    result["intensity"] = float(row.flops / row.moved) if row.moved and row.flops else None
+    return result | {"moved": float(row.moved), "flops": float(row.flops)}
 
 
 def main() -> int:
