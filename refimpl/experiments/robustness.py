@@ -212,7 +212,8 @@ def _gallery(run: Run, examples: dict[str, list[dict[str, Any]]]) -> None:
 ROBUSTNESS = """Attacks in l2 by projected gradient ascent with exact projections. Left, 784-64-64-10: at about equal
     clean accuracy CLIP withstands more than weight or product penalties, and about as much as adversarial training.
     Middle: what the product bound certifies of it; only the network trained against this bound gets much. Right, a
-    small convolutional network: CLIP again withstands far more than plain training. Bands: lowest to highest seed."""
+    small convolutional network: CLIP again withstands far more than plain training, and a little more than a weight
+    penalty. Bands: lowest to highest seed."""
 GALLERY = """For plain training and for CLIP: clean images, perturbations of l2 norm at most 1.5 (red and blue, each
     scaled to its own largest entry), and the attacked images. Above an image stand the network's label and its
     confidence."""
