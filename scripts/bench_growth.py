@@ -44,7 +44,7 @@ def curves() -> list[Curve]:
 
 
 def _step(n: int) -> dict[str, Work]:
-    from bench_rows import steps
+    from bench_steps import steps
 
     row = next(steps(n, np.float32))
     return {"ours": row.ours, "torch": row.torch or row.ours}
