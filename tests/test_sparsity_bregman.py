@@ -300,3 +300,8 @@ def test_mirror_maps():
 def test_bad_arguments(make, name):
     with pytest.raises(ValueError, match=rf"^{name}: expected "):
         make()
+
+
+def test_a_mirror_map_in_longdouble():
+    h = Quadratic(np.diag([2.0, 3.0]).astype(np.longdouble))
+    assert h.Q.dtype == np.float64 and h.value(np.ones(2, np.longdouble)) == 2.5

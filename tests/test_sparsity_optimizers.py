@@ -332,3 +332,18 @@ def test_restart_makes_v_a_subgradient_of_the_new_functional():
 def test_bad_arguments(make, name):
     with pytest.raises(ValueError, match=rf"^{name}: expected "):
         make()
+
+
+@pytest.mark.parametrize("opt", [LinBreg(L1(0.1), 0.1), LinBreg(L1(0.1), 0.1, momentum=0.9), AdaBreg(L1(0.1), 0.01)])
+def test_arrays_that_no_kernel_takes_have_the_same_bits(opt):
+    """A gradient of another dtype is rounded first; a state of every second entry is updated where it stands."""
+    rng = np.random.default_rng(0)
+    theta, g = rng.normal(size=8).astype(np.float32), rng.normal(size=8)
+    expected = opt.step(opt.init(theta), g.astype(np.float32))
+    for a, b in zip(opt.step(opt.init(theta), g), expected):
+        assert np.array_equal(a, b)
+    wide = [np.repeat(x, 2)[::2] if isinstance(x, np.ndarray) else x for x in opt.init(theta)]
+    state = type(expected)(*wide)
+    opt.step(state, g.astype(np.float32), inplace=True)
+    for a, b in zip(state, expected):
+        assert not isinstance(a, np.ndarray) or np.array_equal(a, b)
