@@ -202,7 +202,7 @@ def skips_cell(settings: Settings, checkpoint: Path) -> dict[str, Any]:
 
 def nas_skips(run: Run) -> None:
     """BREG-II: which skip connections survive an l1 penalty, for denoising and for deblurring."""
-    side, epochs = (14, 25) if run.quick else (28, 12)
+    side, epochs = (14, 25) if run.quick else (28, 40)  # a skip needs side lam / tau steps of one sign to leave zero
     common = {"side": side, "epochs": epochs, "count": 4000 if run.quick else 10**6, "tau": 2e-3, "lam": 0.07}
     settings = [common | {"density": 0.05, "task": task, "seed": s} for task in TASKS for s in range(run.seeds)]
     results = run.cells(skips_cell, settings)
