@@ -26,8 +26,8 @@ METHODS: dict[str, Settings] = {
     "pruning": {"method": "pruning", "tau": 0.02, "lam": 0.0, "density": 1.0},
     "Lasso, threshold": {"method": "lasso", "tau": 0.02, "lam": 5e-3, "density": 1.0},
     "ProxGD": {"method": "proxgd", "tau": 0.1, "lam": 1e-3, "density": 0.01},
-    "LinBreg": {"method": "linbreg", "tau": 0.1, "lam": 0.1, "density": 0.01},
-    "momentum": {"method": "momentum", "tau": 0.1, "lam": 0.1, "density": 0.01},
+    "LinBreg": {"method": "linbreg", "tau": 0.02, "lam": 0.05, "density": 0.01},
+    "momentum": {"method": "momentum", "tau": 0.02, "lam": 0.05, "density": 0.01},
     "AdaBreg": {"method": "adabreg", "tau": 2e-3, "lam": 0.5, "density": 0.01},
 }
 GROUPS = ("weights", "kernels")

@@ -6,6 +6,8 @@ definition in `kernels.convolution`. The tile needs Numba as it is defined: it i
 Both have the same meaning and the same arguments; results differ by rounding only.
 """
 
+from itertools import product
+
 import numpy as np
 
 from refimpl.numerics import validate
@@ -33,34 +35,53 @@ def forward(x: Array, w: Array, stride: Pair, pads: Pads, mode: str, bias: Array
     from refimpl.numerics.kernels import microkernel
 
     y = np.empty((len(x), len(w), *output_size(x.shape[2:], w.shape[2:], stride, pads)), x.dtype)
-    tiles = microkernel.panels(w.transpose(2, 3, 1, 0))
-    b = np.zeros(len(w), x.dtype) if bias is None else np.ascontiguousarray(bias, x.dtype)
-    rows, columns = _sources(x.shape[2:], pads, mode)
+    x, tiles, padded = np.ascontiguousarray(x), microkernel.panels(w.transpose(2, 3, 1, 0)), _padded(x, pads, mode)
+    start = np.zeros((len(tiles), tiles.shape[-1]), x.dtype)
+    start.reshape(-1)[: len(w)] = 0 if bias is None else bias
 
     def part(batch: slice) -> None:
-        microkernel.forward(x[batch], tiles, b, rows, columns, *stride, y[batch])
+        microkernel.forward(x[batch], tiles, start, *padded, *stride, y[batch])
 
     over_batch(part, len(x))
     return y
 
 
 def input_gradient(dy: Array, w: Array, size: Pair, stride: Pair, pads: Pads, mode: str) -> Array:
-    """The adjoint of x -> y; see `plain.input_gradient`."""
+    """The adjoint of x -> y; see `plain.input_gradient`. Pixels of one phase of the stride are a forward pass."""
     dy, w = validate.real_array("dy", dy, ndim=4), validate.real_array("w", w, ndim=4)
     _fits("dy", dy, (len(dy), len(w), *output_size(size, w.shape[2:], stride, pads)))
     if not compiled(dy, w) or _narrow(w.shape[1], dy.dtype):
         return plain.input_gradient(dy, w, size, stride, pads, mode)
-    from refimpl.numerics.kernels import microkernel
-
+    if mode == "circular" and any(pads):
+        frame = size[0] + pads[0] + pads[1], size[1] + pads[2] + pads[3]
+        return plain.unpad(input_gradient(dy, w, frame, stride, (0, 0, 0, 0), "valid"), size, pads, mode)
     dx = np.zeros((len(dy), w.shape[1], *size), dy.dtype)
-    tiles = microkernel.panels(w.transpose(2, 3, 0, 1))
-    rows, columns = _sources(size, pads, mode)
-
-    def part(batch: slice) -> None:
-        microkernel.input_gradient(dy[batch], tiles, rows, columns, *stride, dx[batch])
-
-    over_batch(part, len(dy))
+    down = _phases(size[0], w.shape[2], stride[0], pads[0], dy.shape[2])
+    across = _phases(size[1], w.shape[3], stride[1], pads[2], dy.shape[3])
+    for (rows, u, high), (columns, v, wide) in product(down, across):
+        part = w[:, :, u, v][:, :, ::-1, ::-1].swapaxes(0, 1)
+        if not part.size:
+            continue
+        of_phase = forward(dy, part, (1, 1), high + wide, "zero")
+        if stride == (1, 1):
+            return of_phase
+        dx[:, :, rows, columns] = of_phase
     return dx
+
+
+def _phases(n: int, k: int, s: int, p: int, length: int) -> list[tuple[slice, slice, Pair]]:
+    """dx[m] = sum_u w[u] dy[(m + p - u) / s]: where m + p = r mod s, the entries w[r], w[r + s], ... alone count.
+
+    For r = 0 ... s - 1 the pixels m, the entries u, and the padding of dy with which the part of the kernel, turned,
+    yields dx at these m.
+    """
+    phases = []
+    for r in range(s):
+        first, count = (r - p) % s, len(range(r, k, s))
+        before = count - 1 - (first + p - r) // s
+        after = len(range(first, n, s)) + count - 1 - before - length
+        phases.append((slice(first, n, s), slice(r, k, s), (before, after)))
+    return phases
 
 
 def kernel_gradient(x: Array, dy: Array, kernel: Pair, stride: Pair, pads: Pads, mode: str) -> Array:
@@ -71,12 +92,12 @@ def kernel_gradient(x: Array, dy: Array, kernel: Pair, stride: Pair, pads: Pads,
         return plain.kernel_gradient(x, dy, kernel, stride, pads, mode)
     from refimpl.numerics.kernels import microkernel
 
-    rows, columns = _sources(x.shape[2:], pads, mode)
+    x, dy, padded = np.ascontiguousarray(x), np.ascontiguousarray(dy), _padded(x, pads, mode)
     zero = np.zeros((*kernel, x.shape[1], dy.shape[1]), x.dtype)
 
     def part(batch: slice) -> Array:
         dw = microkernel.panels(zero)
-        microkernel.kernel_gradient(x[batch], dy[batch], rows, columns, *stride, dw)
+        microkernel.kernel_gradient(x[batch], dy[batch], *padded, *stride, dw)
         return dw
 
     dw = microkernel.panels(zero)
@@ -102,11 +123,8 @@ def _narrow(channels: int, dtype: np.dtype) -> bool:
     return channels < microkernel.lanes_of(dtype) // 2
 
 
-def _sources(size: Pair, pads: Pads, mode: str) -> tuple[Array, Array]:
-    """Which input row and column stands at each place of the padded image; -1 for a zero."""
-    return _line(size[0], pads[0], pads[1], mode), _line(size[1], pads[2], pads[3], mode)
-
-
-def _line(n: int, before: int, after: int, mode: str) -> Array:
-    place = np.arange(-before, n + after)
-    return place % n if mode == "circular" else np.where((place >= 0) & (place < n), place, -1)
+def _padded(x: Array, pads: Pads, mode: str) -> tuple[Array, Array, int, int]:
+    """How the images x lie in their padded ones: `plain.runs` down and across, and the padded size."""
+    (top, bottom, left, right), (rows, columns) = pads, x.shape[2:]
+    runs = [np.array(plain.runs(*line, mode)) for line in ((rows, top, bottom), (columns, left, right))]
+    return runs[0], runs[1], rows + top + bottom, columns + left + right

@@ -62,15 +62,15 @@ class MaxPool2d(_Pool2d):
     def forward(self, params: Params, x: Array) -> tuple[Array, tuple]:
         """The maxima."""
         y = self._empty(x)
-        where = np.empty(y.shape, np.int64)
-        body_for(pooling.max_forward, x)(_images(x), *self._windows, y, where)
+        where = np.empty(y.shape, np.int32)
+        body_for(pooling.max_forward, x)(np.ascontiguousarray(_images(x)), *self._windows, y, where)
         return y.reshape(*x.shape[:2], *y.shape[1:]), (x.shape, where)
 
     def backward(self, params: Params, cache: tuple, dy: Array, need: Need = "both") -> tuple[Array, Params]:
         """dx = dy at the maxima, summed over windows; 0 elsewhere."""
         shape, where = cache
-        dx = np.zeros((len(where), shape[2] * shape[3]), dy.dtype)
-        body_for(pooling.max_backward, dy)(_images(dy), where, dx)
+        dx = np.empty((len(where), shape[2] * shape[3]), dy.dtype)
+        body_for(pooling.max_backward, dy)(np.ascontiguousarray(_images(dy)), where, dx)
         return dx.reshape(shape), {}
 
 

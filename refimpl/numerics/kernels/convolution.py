@@ -67,7 +67,7 @@ def input_gradient(dy: Array, w: Array, size: Pair, stride: Pair, pads: Pads, mo
         dy_part = _as_matrix(dy[part])
         cols = np.matmul(matrix, dy_part, out=product(len(matrix), dy_part.shape[1]))
         padded = _scatter(cols.reshape(w.shape[1], kh, kw, -1, rows, columns), size, stride, pads)
-        dx[part] = _unpad(padded, size, pads, mode)
+        dx[part] = unpad(padded, size, pads, mode)
     return dx
 
 
@@ -131,29 +131,38 @@ def _offsets(shape: tuple[int, ...], stride: Pair) -> Iterator[tuple[int, int, t
             yield u, v, (..., down, slice(v, v + stride[1] * columns, stride[1]))
 
 
+def runs(n: int, before: int, after: int, mode: str) -> list[tuple[int, int, int]]:
+    """Triples (p, r, length): a padded line has the entries r, r + 1, ... of the line of n from p on, zeros elsewhere.
+
+    Negative padding drops entries (not in mode "circular").
+    """
+    if mode != "circular":
+        return [(max(before, 0), max(-before, 0), n + min(before, 0) + min(after, 0))]
+    starts = sorted({0, *range(before % n, n + before + after, n)})
+    ends = [*starts[1:], n + before + after]
+    return [(p, (p - before) % n, end - p) for p, end in zip(starts, ends)]
+
+
 def _pad(x: Array, pads: Pads, mode: str) -> Array:
     """x_pad: zeros around x, or its periodic continuation."""
     if not any(pads):
         return x
-    top, bottom, left, right = pads
-    rows, columns = x.shape[2:]
-    if mode == "circular":
-        down = np.arange(-top, rows + bottom) % rows
-        return x[:, :, down[:, None], np.arange(-left, columns + right) % columns]
-    padded = np.zeros((*x.shape[:2], rows + top + bottom, columns + left + right), x.dtype)
-    padded[:, :, top : top + rows, left : left + columns] = x
+    padded = np.zeros((*x.shape[:2], x.shape[2] + pads[0] + pads[1], x.shape[3] + pads[2] + pads[3]), x.dtype)
+    for outside, inside in _pieces(x.shape[2:], pads, mode):
+        padded[outside] = x[inside]
     return padded
 
 
-def _unpad(padded: Array, size: Pair, pads: Pads, mode: str) -> Array:
-    """The adjoint of `_pad`: drop the frame, or fold it back onto the period."""
-    top, _, left, _ = pads
-    if mode != "circular":
-        return padded[:, :, top : top + size[0], left : left + size[1]]
-    folded = np.zeros((*padded.shape[:2], size[0], padded.shape[3]), padded.dtype)
-    for i in range(padded.shape[2]):
-        folded[:, :, (i - top) % size[0]] += padded[:, :, i]
-    result = np.zeros((*padded.shape[:2], *size), padded.dtype)
-    for j in range(padded.shape[3]):
-        result[..., (j - left) % size[1]] += folded[..., j]
-    return result
+def unpad(padded: Array, size: Pair, pads: Pads, mode: str) -> Array:
+    """The adjoint of padding: drop the frame, or fold it back onto the period."""
+    x = np.zeros((*padded.shape[:2], *size), padded.dtype)
+    for outside, inside in _pieces(size, pads, mode):
+        x[inside] += padded[outside]
+    return x
+
+
+def _pieces(size: Pair, pads: Pads, mode: str) -> Iterator[tuple[tuple, tuple]]:
+    """Pairs of indices, into padded images and into the images, of equal rectangles."""
+    for p, r, m in runs(size[0], *pads[:2], mode):
+        for q, s, n in runs(size[1], *pads[2:], mode):
+            yield np.s_[..., p : p + m, q : q + n], np.s_[..., r : r + m, s : s + n]

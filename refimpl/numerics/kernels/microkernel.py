@@ -1,6 +1,6 @@
-"""One register tile for convolution forward, its input gradient and its kernel gradient.
+"""One register tile for convolution forward and its kernel gradient; the input gradient is a forward pass, too.
 
-All three are the same sum. With output channels (or input channels) as *lanes* of vector registers,
+Both are the same sum. With output channels as *lanes* of vector registers,
 
     C[p, :] += sum_{r < rows} sum_{k < depth} A[a0 + r ar + p ap + k ak] * B[b0 + r br + k bk, :]
 
@@ -10,7 +10,6 @@ is a matrix product whose operands are read in place through strides ("implicit 
 map                p counts              A is read along r, k           B
 =================  ====================  =============================  ==========================
 forward            pixels of a row       kernel rows; (dj, c)           kernel  (di, dj, c; o)
-input gradient     pixels of a row       one; output channels o         kernel  (di, dj, o; c)
 kernel gradient    entries (dj, c)       image rows; pixels of a row    dy      (i, j; o)
 =================  ====================  =============================  ==========================
 
@@ -19,9 +18,10 @@ broadcasts P scalars of A and does P * V fused multiply-adds. Compilers do not k
 when it is written as plain loops, so its loop body is emitted through LLVM's own vector type; LLVM breaks
 wide vectors up on machines without them. With ``REFIMPL_JIT=0`` a plain Python tile of the same meaning runs.
 
-The images of one sample are copied into a channels-last buffer through index maps (`rows`, `cols`: which input
-row or column stands at each padded place, -1 for a zero), so that zero, circular and no padding are one code.
-Samples are independent and summed in order: results do not depend on how a batch is split among threads.
+The images of one sample are turned into channels-last pixels, squares of vectors at a time (`_square`), and copied
+into a padded image by runs of rows (``down``) and columns (``across``), see `_pad`, so that zero, circular and no
+padding are one code. Samples are independent and summed in order: results do not depend on how a batch is split
+among threads.
 """
 
 from typing import Any
@@ -114,6 +114,54 @@ def _plain(P, V, c, c0, cp, a, a0, ar, ap, ak, b, b0, br, bk, rows, depth):
                 c[c0 + p * cp :][:width] += a[a0 + r * ar + p * ap + k * ak] * b[at : at + width]
 
 
+def _emit_square(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    """LLVM code of `_square`: load L vectors, exchange halves, quarters, ... of them in pairs, store them."""
+    dst, src = (context.make_array(sig.args[i])(context, builder, args[i]).data for i in (0, 3))
+    size = sig.args[0].dtype.bitwidth // 8
+    lanes = WIDTH // size
+    vector = ir.VectorType(context.get_data_type(sig.args[0].dtype), lanes)
+
+    def place(base: Any, line: Any, i: int) -> Any:
+        at = builder.add(line[0], builder.mul(line[1], ir.Constant(line[1].type, i)))
+        return builder.bitcast(builder.gep(base, [at]), vector.as_pointer())
+
+    def mixed(a: Any, b: Any, order: list[int]) -> Any:
+        return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), lanes), order))
+
+    rows = [builder.load(place(src, args[4:6], i), align=size) for i in range(lanes)]
+    d = lanes // 2
+    while d:  # lane j of row i and lane i of row j differ in the same bits: exchange one bit at a time
+        upper = [j + d if not j & d else lanes + j for j in range(lanes)]
+        lower = [j if not j & d else lanes + j - d for j in range(lanes)]
+        for i in range(lanes):
+            if not i & d:
+                rows[i], rows[i + d] = mixed(rows[i], rows[i + d], lower), mixed(rows[i], rows[i + d], upper)
+        d //= 2
+    for i, part in enumerate(rows):
+        builder.store(part, place(dst, args[1:3], i), align=size)
+    return context.get_dummy_value()
+
+
+def _turned() -> Any:
+    """dst[d0 + j ds + i] = src[s0 + i ss + j] for i, j < lanes of a vector: an LLVM intrinsic, or its plain twin."""
+    if not ENABLED:
+        return _plain_square
+
+    @intrinsic
+    def square(typing, dst, d0, ds, src, s0, ss):
+        return types.void(dst, types.intp, types.intp, src, types.intp, types.intp), _emit_square
+
+    return square
+
+
+def _plain_square(dst, d0, ds, src, s0, ss):
+    """The square, as it is written."""
+    lanes = lanes_of(src.dtype)
+    for i in range(lanes):
+        dst.reshape(-1)[d0 + i :][: lanes * ds : ds] = src.reshape(-1)[s0 + i * ss :][:lanes]
+
+
+_square = _turned()
 _14x2, _4x2, _1x2 = _tile(14, 2), _tile(4, 2), _tile(1, 2)
 _14x1, _4x1, _1x1 = _tile(14, 1), _tile(4, 1), _tile(1, 1)
 
@@ -153,94 +201,78 @@ def _buffer(n, like):
 
 
 @kernel
-def _channels_last(x, rows, cols, out):
-    """out[i, j, c] = x[c, rows[i], cols[j]] where both indices are >= 0; elsewhere out keeps its zeros."""
-    for i in range(len(rows)):
-        if rows[i] >= 0:
-            for c in range(x.shape[0]):
-                source = x[c, rows[i]]
-                for j in range(len(cols)):
-                    if cols[j] >= 0:
-                        out[i, j, c] = source[cols[j]]
+def _transpose(src, s0, ss, m, n, dst, d0, ds):
+    """dst[d0 + j ds + i] = src[s0 + i ss + j] for i < m, j < n: whole squares of vectors, the rest one by one."""
+    a, b, lanes = src.reshape(-1), dst.reshape(-1), WIDTH // src.itemsize
+    down, across = m - m % lanes, n - n % lanes
+    for i in range(0, down, lanes):
+        for j in range(0, across, lanes):
+            _square(dst, d0 + j * ds + i, ds, src, s0 + i * ss + j, ss)
+    for i in range(m):
+        for j in range(across if i < down else 0, n):
+            b[d0 + j * ds + i] = a[s0 + i * ss + j]
 
 
 @kernel
-def forward(x, w, bias, rows, cols, sh, sw, y):
+def _pad(pixels, W, C, down, across, padded, wide):
+    """padded[p + i, q + j, :] = pixels[r + i, s + j, :] for all runs (p, r, length) down and (q, s, length) across.
+
+    pixels (H, W, C) and padded (high, wide, C) are flat.
+    """
+    for u in range(len(down)):
+        for i in range(down[u, 2]):
+            for v in range(len(across)):
+                to = ((down[u, 0] + i) * wide + across[v, 0]) * C
+                at = ((down[u, 1] + i) * W + across[v, 1]) * C
+                for k in range(across[v, 2] * C):
+                    padded[to + k] = pixels[at + k]
+
+
+@kernel
+def forward(x, w, bias, down, across, high, wide, sh, sw, y):
     """y[b, o, i, j] = bias[o] + sum_{di, dj, c} xp[i sh + di, j sw + dj, c] w[v, di, dj, c, o] for the padded image xp.
 
-    x (B, C, H, W); w (panels v, kh, kw, C, width), see `panels`; y (B, O, Ho, Wo).
+    x (B, C, H, W); w (panels v, kh, kw, C, width), see `panels`; bias (panels, width); xp has high x wide pixels;
+    y (B, O, Ho, Wo).
     """
     V, kh, kw, C, width = w.shape
     B, O, Ho, Wo = y.shape
-    two = width * x.itemsize > WIDTH
-    xp, out = np.zeros((len(rows), len(cols), C), x.dtype), _buffer(Ho * Wo * width, x).reshape((Ho, Wo, width))
-    row, line, step = len(cols) * C, Wo * width, kw * C * width
+    H, W, pixels, two = x.shape[2], x.shape[3], Ho * Wo, width * x.itemsize > WIDTH
+    z, xp, out = _buffer(H * W * C, x), np.zeros(high * wide * C, x.dtype), _buffer(pixels * width, x)
+    row, line, step = wide * C, Wo * width, kw * C * width
     together = max(1, min(kh, CACHED // (step * x.itemsize)))  # kernel rows whose part of w stays in the first cache
     for n in range(B):
-        _channels_last(x[n], rows, cols, xp)
+        _transpose(x, n * C * H * W, H * W, C, H * W, z, 0, C)
+        _pad(z, W, C, down, across, xp, wide)
         for v in range(V):
-            out[:] = 0
+            for p in range(pixels):
+                for l in range(width):
+                    out[p * width + l] = bias[v, l]
             for di in range(0, kh, together):
-                at, rest = (v * kh + di) * kw * C * width, min(together, kh - di)
+                at, rest = (v * kh + di) * step, min(together, kh - di)
                 for i in range(Ho):
                     a0 = (i * sh + di) * row
                     _panel(out, i * line, width, xp, a0, row, sw * C, 1, w, at, step, width, rest, kw * C, Wo, two)
-            for i in range(Ho):
-                for o in range(v * width, min(v * width + width, O)):
-                    target = y[n, o, i]
-                    for j in range(Wo):
-                        target[j] = out[i, j, o - v * width] + bias[o]
+            _transpose(out, 0, width, pixels, min(width, O - v * width), y, (n * O + v * width) * pixels, pixels)
 
 
 @kernel
-def input_gradient(dy, w, rows, cols, sh, sw, dx):
-    """dxp[i sh + di, j sw + dj, c] += sum_o dy[i, j, o] w[v, di, dj, o, c], then the adjoint of the padding.
-
-    dy (B, O, Ho, Wo); w (panels v, kh, kw, O, width); dx (B, C, H, W) starts at zero.
-    """
-    V, kh, kw, O, width = w.shape
-    B, _, Ho, Wo = dy.shape
-    C, two = dx.shape[1], width * dy.itemsize > WIDTH
-    dxp = _buffer(len(rows) * len(cols) * width, dy).reshape((len(rows), len(cols), width))
-    g = np.empty((Ho, Wo, O), dy.dtype)
-    down, across = np.arange(Ho), np.arange(Wo)
-    for n in range(B):
-        _channels_last(dy[n], down, across, g)
-        for v in range(V):
-            dxp[:] = 0
-            for di in range(kh):
-                for i in range(Ho):
-                    for dj in range(kw):
-                        c0 = ((i * sh + di) * len(cols) + dj) * width
-                        b0 = ((v * kh + di) * kw + dj) * O * width
-                        _panel(dxp, c0, sw * width, g, i * Wo * O, 0, O, 1, w, b0, 0, width, 1, O, Wo, two)
-            for i in range(len(rows)):
-                if rows[i] >= 0:
-                    for c in range(v * width, min(v * width + width, C)):
-                        target = dx[n, c, rows[i]]
-                        for j in range(len(cols)):
-                            if cols[j] >= 0:
-                                target[cols[j]] += dxp[i, j, c - v * width]
-
-
-@kernel
-def kernel_gradient(x, dy, rows, cols, sh, sw, dw):
+def kernel_gradient(x, dy, down, across, high, wide, sh, sw, dw):
     """dw[v, di, dj, c, o] += sum_{b, i, j} xp[i sh + di, j sw + dj, c] dy[b, v, o, i, j], samples in their order.
 
     dw (panels v, kh, kw, C, width) starts at zero.
     """
     V, kh, kw, C, width = dw.shape
     B, O, Ho, Wo = dy.shape
-    two = width * x.itemsize > WIDTH
-    xp, g = np.zeros((len(rows), len(cols), C), x.dtype), _buffer(Ho * Wo * width, x).reshape((Ho, Wo, width))
-    row, down, across = len(cols) * C, np.arange(Ho), np.arange(Wo)
+    H, W, pixels, two = x.shape[2], x.shape[3], Ho * Wo, width * x.itemsize > WIDTH
+    z, xp, g = _buffer(H * W * C, x), np.zeros(high * wide * C, x.dtype), _buffer(pixels * width, x)
+    row = wide * C
+    g[:] = 0
     for n in range(B):
-        _channels_last(x[n], rows, cols, xp)
+        _transpose(x, n * C * H * W, H * W, C, H * W, z, 0, C)
+        _pad(z, W, C, down, across, xp, wide)
         for v in range(V):
-            part = dy[n, v * width : min(v * width + width, O)]
-            if len(part) < width:
-                g[:] = 0
-            _channels_last(part, down, across, g)
+            _transpose(dy, (n * O + v * width) * pixels, pixels, min(width, O - v * width), pixels, g, 0, width)
             for di in range(kh):
                 c0 = (v * kh + di) * kw * C * width
                 _panel(dw, c0, width, xp, di * row, sh * row, 1, sw * C, g, 0, Wo * width, width, Ho, Wo, kw * C, two)

@@ -26,41 +26,45 @@ def _inside(i: int, size: int, stride: int, padding: int, length: int) -> Pair:
 def max_forward(x: Array, size: Pair, stride: Pair, padding: Pair, y: Array, where: Array) -> None:
     """y = the maximum of each window, where = its flat index; ties: the first, NaN beats every number.
 
-    Padding never wins. All windows of an image together, one of their places (r, c) after the other: what is compared
-    lies in contiguous arrays, so that vectors do it.
+    Padding never wins. All windows of a padded image together, one of their places (r, c) after the other: what is
+    compared lies in contiguous arrays, so that vectors do it. Unsigned indices spare the look for negative ones.
     """
-    H, W = x.shape[1:]
-    values, corner = np.empty(y[0].size, x.dtype), np.empty(y[0].size, where.dtype)
-    for m in range(corner.size):
-        corner[m] = (m // y.shape[2] * stride[0] - padding[0]) * W + m % y.shape[2] * stride[1] - padding[1]
+    (H, W), columns, wide = x.shape[1:], y.shape[2], x.shape[2] + 2 * padding[1]
+    image, values = np.full((H + 2 * padding[0]) * wide, x.dtype.type(-inf)), np.empty(y[0].size, x.dtype)
+    corner, start = np.empty(values.size, np.uint64), np.empty(values.size, where.dtype)  # padded; of x
+    for m in range(values.size):
+        i, j = m // columns * stride[0], m % columns * stride[1]
+        corner[m], start[m] = i * wide + j, (i - padding[0]) * W + j - padding[1]
     for n in range(x.shape[0]):
+        for i in range(H):
+            for j in range(W):
+                image[(i + padding[0]) * wide + padding[1] + j] = x[n, i, j]
         best, index = y[n].reshape(-1), where[n].reshape(-1)
         best[:], index[:] = -inf, -1
         for r in range(size[0]):
             for c in range(size[1]):
-                for i in range(y.shape[1]):
-                    row, line = r + i * stride[0] - padding[0], values[i * y.shape[2] : (i + 1) * y.shape[2]]
-                    for j in range(line.size):
-                        column = c + j * stride[1] - padding[1]
-                        line[j] = x[n, row, column] if 0 <= row < H and 0 <= column < W else -inf
+                place, here = np.uint64(r * wide + c), where.dtype.type(r * W + c)
+                for m in range(values.size):
+                    values[m] = image[corner[m] + place]
                 for m in range(values.size):
                     v, b = values[m], best[m]
-                    wins = (v > b) | ((v != v) & (b == b))  # no branch to guess
+                    wins = ((v > b) | (v != v)) & (b == b)  # no branch to guess
                     best[m] = v if wins else b
-                    index[m] = corner[m] + r * W + c if wins else index[m]
+                    index[m] = start[m] + here if wins else index[m]
         for m in range(index.size):
             if index[m] < 0:  # nothing was larger than -inf
-                i, j = m // y.shape[2], m % y.shape[2]
+                i, j = m // columns, m % columns
                 index[m] = max(i * stride[0] - padding[0], 0) * W + max(j * stride[1] - padding[1], 0)
 
 
 @kernel
 def max_backward(dy: Array, where: Array, dx: Array) -> None:
-    """dx (n, rows columns) += dy at the maximum of each window."""
+    """dx (n, rows columns) = dy summed at the maximum of each window, 0 elsewhere."""
     for n in range(dy.shape[0]):
-        for i in range(dy.shape[1]):
-            for j in range(dy.shape[2]):
-                dx[n, where[n, i, j]] += dy[n, i, j]
+        image, index, slopes = dx[n], where[n].reshape(-1), dy[n].reshape(-1)
+        image[:] = 0
+        for m in range(index.size):
+            image[index[m]] += slopes[m]
 
 
 @kernel
