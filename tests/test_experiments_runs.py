@@ -257,6 +257,12 @@ def test_the_list_names_every_experiment(capsys):
     assert all(name in listed for name in EXPERIMENTS)
 
 
+def test_what_shows_a_photograph_does_not_name_a_data_set(tmp_path):
+    assert command("fno-kernels", "--quick", "--data", "glyphs", "--out", tmp_path) == 0
+    record = json.loads((tmp_path / "fno-kernels" / "fno-kernels.json").read_text())
+    assert record["data"] == "a photograph" and record["data fingerprint"] is None
+
+
 def test_every_experiment_can_be_imported():
     assert all(callable(e.function) and "glyphs" in e.data for e in EXPERIMENTS.values())
 
@@ -296,7 +302,7 @@ def slow(settings, checkpoint):
 def figure(run):
     run.cells(slow, [{"n": n} for n in range(9)])
 class Named:
-    name, data, function = "slow", ("glyphs",), staticmethod(figure)
+    name, data, own, function = "slow", ("glyphs",), "", staticmethod(figure)
 if __name__ == "__main__":
     import argparse
     rest = {"data": None, "data_dir": None, "scheduler": None}

@@ -82,7 +82,7 @@ def make(experiment: Experiment, arguments: argparse.Namespace) -> Run:
     out = Path(arguments.out) / experiment.name
     check_writable(out / f"{experiment.name}.json")
     seeds = arguments.seeds or (1 if arguments.quick else 3)
-    run = Run(experiment.name, out, data, folder, seeds, arguments.quick)
+    run = Run(experiment.name, out, data, folder, seeds, arguments.quick, experiment.own)
     run.source  # noqa: B018  read the data now, so that what is wrong with it is said before any work
     return run
 

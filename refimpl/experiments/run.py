@@ -33,6 +33,7 @@ class Run:
     data, data_dir : name of the data set and the folder it lies in.
     seeds : how many; they are 0, 1, ...
     quick : a small version that shows the shape in a minute or less.
+    own : what it computes on in place of the data set; "" where it uses that.
     executor : computes the cells; None computes them here.
     captions, files, found, settings : what `finish` writes down.
     stale : how many finished cells were computed by other code of the same version.
@@ -44,6 +45,7 @@ class Run:
     data_dir: str | None = None
     seeds: int = 1
     quick: bool = False
+    own: str = ""
     executor: Executor | None = None
     captions: dict[str, str] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
@@ -91,8 +93,8 @@ class Run:
         """Write the JSON with settings, seeds, versions, captions and what was found; its path."""
         record = {
             "experiment": self.name,
-            "data": self.source["data"],
-            "data fingerprint": self.source["fingerprint"],
+            "data": self.own or self.source["data"],
+            "data fingerprint": None if self.own else self.source["fingerprint"],
             "seeds": list(range(self.seeds)),
             "quick": self.quick,
             "settings": self.settings,
