@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from refimpl.experiments import bregman, cli, figures, gallery, nets, resolution, robustness, sweep
+from refimpl.experiments import bregman, cli, convolutions, figures, gallery, nets, resolution, robustness, sweep
 from refimpl.experiments.architecture import rows_start, ssim
 from refimpl.experiments.catalogue import EXPERIMENTS
 from refimpl.experiments.epoch import epoch_cell
@@ -21,8 +21,9 @@ from refimpl.experiments.run import Run
 from refimpl.experiments.training import Recipe, train
 from refimpl.numerics.kernels import csr
 from refimpl.resolution.conversion import spectral_network
-from refimpl.setting import SquaredError, mlp
+from refimpl.setting import SquaredError, convnet, mlp
 from refimpl.sparsity import L1, AdaBreg, Blocks, GradientDescent, LinBreg, ProximalGradient
+from refimpl.sparsity.baselines import IterativePruning
 
 NETWORK = mlp([5, 7, 3])
 J = Blocks({"0.weight": L1(0.01), "2.weight": L1(0.01)}, NETWORK)
@@ -365,6 +366,20 @@ def test_structural_similarity():
     assert ssim(a, b) == pytest.approx(ssim(b, a), abs=1e-12) and ssim(a, b) < 0.5
     flat = (2 * 0.2 * 0.6 + 1e-4) / (0.2**2 + 0.6**2 + 1e-4)
     assert ssim(np.full((28, 28), 0.2), np.full((28, 28), 0.6)) == pytest.approx(flat, abs=1e-9)
+
+
+def test_pruning_by_kernels_keeps_the_largest_of_them():
+    network, opt = convnet(), IterativePruning(0.1)
+    state = opt.init(network.init(0))
+    before = {name: np.sum(W**2, axis=(2, 3)) for name, W in network.views(state.theta).items() if W.ndim == 4}
+    for share in (0.5, 0.05):
+        state = convolutions.by_kernels(opt, network, state, share)
+        counts = convolutions.densities(network, state.theta)
+        assert counts["kernels"] == int(share * 4160) / 4160 and abs(counts["nonzero dense"] - share) < 1e-4
+    left = {name: np.any(network.views(state.theta)[name], axis=(2, 3)) for name in before}
+    smallest = min(before[name][left[name]].min() for name in before)
+    assert all((before[name][~left[name]] < smallest).all() for name in before)
+    assert not network.views(state.mask)["3.weight"][~left["3.weight"]].any()
 
 
 def test_the_trigonometric_resnet_is_its_fno_at_the_size_of_training():

@@ -15,7 +15,7 @@ from refimpl.experiments.run import Run, split_of
 from refimpl.experiments.training import Recipe, train
 from refimpl.setting import Network, convnet, resnet18
 from refimpl.sparsity import L1, AdaBreg, Blocks, GroupL2, LinBreg, ProximalGradient, Zero
-from refimpl.sparsity.baselines import IterativePruning, LassoSubgradient, threshold
+from refimpl.sparsity.baselines import IterativePruning, LassoSubgradient, Pruned, threshold
 from refimpl.sparsity.initialization import density
 
 Array = np.ndarray
@@ -33,16 +33,26 @@ METHODS: dict[str, Settings] = {
     "AdaBreg": {"method": "adabreg", "tau": 2e-3, "lam": 0.5, "density": 0.01},
 }
 GROUPS = ("weights", "kernels")
+# a subgradient step takes tau lam from a kernel's norm: at lam = 0.005 the run ends before an unused one is gone
+KERNELS: dict[str, Settings] = {"Lasso, threshold": {"kernel lam": 0.025}}
 TARGET = 0.05  # of pruning
 LEVEL = 1e-3  # of the threshold after Lasso
 SHOWN = 16
 
 
-def regularizer(network: Network, groups: str, lam: float) -> Blocks:
-    """lam |.|_1 on all weights; or on dense layers only, with lam times the norms of all convolution kernels."""
-    kernels = [n for n in nets.weights(network) if groups == "kernels" and len(network.shapes[n]) == 4]
-    norm = GroupL2(lam, "kernels", weights="unit")
-    return Blocks({n: norm if n in kernels else L1(lam) for n in nets.weights(network)}, network)
+def kernel_blocks(network: Network) -> list[str]:
+    """The names of the weights that consist of kernels."""
+    return [name for name, shape in network.shapes.items() if len(shape) == 4]
+
+
+def regularizer(network: Network, settings: Settings) -> Blocks:
+    """lam |.|_1 on all weights; or on dense layers only, with the sum of the norms of all convolution kernels."""
+    lam: float = settings["lam"]
+    blocks: dict[str, Any] = dict.fromkeys(nets.weights(network), L1(lam))
+    if settings["groups"] == "kernels":
+        norm = GroupL2(settings.get("kernel lam", lam), "kernels", weights="unit")
+        blocks |= dict.fromkeys(kernel_blocks(network), norm)
+    return Blocks(blocks, network)
 
 
 def optimizer(settings: Settings, J: Any) -> Any:
@@ -68,7 +78,7 @@ def conv_cell(settings: Settings, checkpoint: Path) -> dict[str, Any]:
         ready, (parts.training.first(settings["count"]), parts.validation.first(500), parts.test)
     )
     network = convnet()
-    opt = optimizer(settings, regularizer(network, settings["groups"], settings["lam"]))
+    opt = optimizer(settings, regularizer(network, settings))
     masks = "kernels" if settings["groups"] == "kernels" else "weights"
     theta = nets.sparse_start(network, settings["density"], settings["seed"], masks)
 
@@ -79,7 +89,7 @@ def conv_cell(settings: Settings, checkpoint: Path) -> dict[str, Any]:
 
     recipe = Recipe(settings["epochs"], settings["batch"], settings["seed"])
     label = f"{settings['groups']} {settings['method']} seed {settings['seed']}"
-    after = pruning(opt, settings["epochs"]) if settings["method"] == "pruning" else None
+    after = pruning(opt, network, settings) if settings["method"] == "pruning" else None
     outcome = train(
         network, opt, theta, training.x, training.labels, recipe, watch=watch, after=after,
         checkpoint=checkpoint, label=label,
@@ -89,10 +99,29 @@ def conv_cell(settings: Settings, checkpoint: Path) -> dict[str, Any]:
     return {"records": outcome.records, "final": accuracies | densities(network, theta)}
 
 
-def pruning(opt: IterativePruning, epochs: int) -> Callable[[Any, int], Any]:
+def pruning(opt: IterativePruning, network: Network, settings: Settings) -> Callable[[Any, int], Any]:
     """After every epoch of the first two thirds the density falls by one factor, down to `TARGET`."""
-    rounds = max(1, 2 * epochs // 3)
-    return lambda state, epoch: opt.prune(state, TARGET ** (min(epoch, rounds) / rounds))
+    rounds = max(1, 2 * settings["epochs"] // 3)
+
+    def after(state: Pruned, epoch: int) -> Pruned:
+        share = TARGET ** (min(epoch, rounds) / rounds)
+        return opt.prune(state, share) if settings["groups"] == "weights" else by_kernels(opt, network, state, share)
+
+    return after
+
+
+def by_kernels(opt: IterativePruning, network: Network, state: Pruned, share: float) -> Pruned:
+    """Keep this share of all kernels, those of largest norm, and this share of the weights of every dense layer."""
+    mask, views = state.mask.copy(), network.views(state.theta)
+    norms = {name: np.linalg.norm(views[name], axis=(2, 3)) for name in kernel_blocks(network)}
+    every = np.sort(np.concatenate([one.ravel() for one in norms.values()]))
+    least = every[-max(1, int(share * len(every)))]
+    for name, norm in norms.items():
+        network.views(mask)[name][norm < least] = 0
+    state = Pruned(state.theta * mask, mask)
+    for name in (n for n in nets.weights(network) if n not in norms):
+        state = opt.prune(state, share, network.slices[name])
+    return state
 
 
 def densities(network: Network, theta: Array) -> dict[str, float]:
@@ -108,11 +137,11 @@ def densities(network: Network, theta: Array) -> dict[str, float]:
 
 def bregman_conv(run: Run) -> None:
     """Tables 1 and 2 of BREG-I: what each method leaves, in weights and in kernels; Fig. 1: kernels appearing."""
-    common = {"epochs": 5, "count": 1500, "batch": 32} if run.quick else {"epochs": 6, "count": 10**6, "batch": 32}
+    common = {"epochs": 8, "count": 1500, "batch": 32} if run.quick else {"epochs": 6, "count": 10**6, "batch": 32}
     cells = [(g, m, s) for g in GROUPS for m in METHODS for s in range(run.seeds)]
     quick = {"AdaBreg": {"lam": 0.1}} if run.quick else {}  # a weight needs lam / tau steps to its first nonzero value
-    own = {m: METHODS[m] | quick.get(m, {}) for m in METHODS}
-    results = run.cells(conv_cell, [common | own[m] | {"groups": g, "seed": s} for g, m, s in cells])
+    own = {(g, m): METHODS[m] | quick.get(m, {}) | (KERNELS.get(m, {}) if g == "kernels" else {}) for g, m, _ in cells}
+    results = run.cells(conv_cell, [common | own[g, m] | {"groups": g, "seed": s} for g, m, s in cells])
     runs = dict(zip(cells, results))
     keys = ("nonzero", "nonzero dense", "kernels", "test", "training")
     rows = [(*cell, *(r["final"][k] for k in keys)) for cell, r in runs.items()]
@@ -160,7 +189,7 @@ def resnet_cell(settings: Settings, checkpoint: Path) -> dict[str, Any]:
     """A few steps of ResNet-18 with AdaBreg and kernel groups: loss, nonzero kernels, output shape, parameters."""
     training = coloured(split_of(settings).training.first(settings["count"]))
     network = resnet18()
-    kernels = [name for name, shape in network.shapes.items() if len(shape) == 4]
+    kernels = kernel_blocks(network)
     J = Blocks({name: GroupL2(settings["lam"], "kernels") for name in kernels}, network)
     theta = nets.sparse_start(network, settings["density"], settings["seed"], dict.fromkeys(kernels, "kernels"))
 

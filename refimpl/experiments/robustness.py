@@ -195,7 +195,7 @@ def _draw_curves(run: Run, several: dict[tuple[str, str], list[dict[str, Any]]])
 
 
 def _gallery(run: Run, examples: dict[str, list[dict[str, Any]]]) -> None:
-    with canvas(3 * len(examples), SHOWN, height=3.2 * len(examples)) as (figure, axes):
+    with canvas(3 * len(examples), SHOWN, height=2.5 * len(examples)) as (figure, axes):
         for k, (method, several) in enumerate(examples.items()):
             for i, one in enumerate(several):
                 clean, moved = (np.array(one[key]).reshape(28, 28) for key in ("clean", "moved"))
@@ -212,8 +212,9 @@ def _gallery(run: Run, examples: dict[str, list[dict[str, Any]]]) -> None:
 ROBUSTNESS = """Attacks in l2 by projected gradient ascent with exact projections. Left, 784-64-64-10: at about equal
     clean accuracy CLIP withstands more than weight or product penalties, and about as much as adversarial training.
     Middle: what the product bound certifies of it; only the network trained against this bound gets much. Right, a
-    small convolutional network: CLIP again withstands far more than plain training, and a little more than a weight
-    penalty. Bands: lowest to highest seed."""
+    small convolutional network after 8 epochs, on 300 test images: every penalty withstands far more than plain
+    training; CLIP and the weight penalty differ by less than their seeds, CLIP 0.1 ahead at eps = 2 with every seed;
+    adversarial training withstands most. Bands: lowest to highest seed."""
 GALLERY = """For plain training and for CLIP: clean images, perturbations of l2 norm at most 1.5 (red and blue, each
     scaled to its own largest entry), and the attacked images. Above an image stand the network's label and its
     confidence."""
