@@ -12,8 +12,8 @@ table: memory of a training step (``bench_memory.py``) and start-up (``bench_sta
 ``--growth``, the orders of time and memory (``bench_growth.py``). Absolute times mean nothing elsewhere, ratios
 carry over roughly. ``--plot`` draws the roofline and the ratios, or the growth.
 
-The allocator matters: by default large arrays are mapped afresh in every call, in PyTorch too. ``--tuned`` runs
-both under a raised ``MALLOC_MMAP_THRESHOLD_``.
+The allocator matters: by default large arrays are mapped afresh in every call, in PyTorch too; refimpl takes up its
+own old ones (``refimpl.numerics.memory``). ``--tuned`` runs both under a raised ``MALLOC_MMAP_THRESHOLD_``.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from itertools import product
 
 import numpy as np
 
-from refimpl.numerics import validate
+from refimpl.numerics import memory, validate
 from refimpl.numerics.jit import compiled
 from refimpl.numerics.kernels import convolution as plain
 from refimpl.numerics.threads import over_batch, results
@@ -34,7 +34,7 @@ def forward(x: Array, w: Array, stride: Pair, pads: Pads, mode: str, bias: Array
         return y
     from refimpl.numerics.kernels import microkernel
 
-    y = np.empty((len(x), len(w), *output_size(x.shape[2:], w.shape[2:], stride, pads)), x.dtype)
+    y = memory.empty((len(x), len(w), *output_size(x.shape[2:], w.shape[2:], stride, pads)), x.dtype)
     x, tiles, padded = np.ascontiguousarray(x), microkernel.panels(w.transpose(2, 3, 1, 0)), _padded(x, pads, mode)
     start = np.zeros((len(tiles), tiles.shape[-1]), x.dtype)
     start.reshape(-1)[: len(w)] = 0 if bias is None else bias

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import scipy
 
+from refimpl.numerics import memory
 from refimpl.numerics.jit import compiled
 from refimpl.numerics.kernels import pointwise
 from refimpl.setting.layer import Array, Layer, Need, Params
@@ -69,7 +70,7 @@ class ReLU(_SlopeFromOutput):
 
     def value(self, x: Array) -> Array:
         """max(x, 0)."""
-        return np.maximum(x, 0)
+        return np.maximum(x, 0, out=memory.empty(x.shape, x.dtype))
 
     def slope(self, x: Array, y: Array) -> Array:
         """1 where x > 0, else 0."""
@@ -79,7 +80,7 @@ class ReLU(_SlopeFromOutput):
         """dx = sigma'(x) dy."""
         if not compiled(y, dy):
             return super().backward(params, y, dy)
-        dx = np.empty(y.shape, y.dtype)
+        dx = memory.empty(y.shape, y.dtype)
         pointwise.relu_backward(y.reshape(-1), dy.reshape(-1), dx.reshape(-1))
         return dx, {}
 
@@ -136,13 +137,13 @@ class GELU(Activation):
         if not compiled(x):
             y = self.value(x)
             return y, self.slope(x, y)
-        y, slope = np.empty(x.shape, x.dtype), np.empty(x.shape, x.dtype)
+        y, slope = memory.empty(x.shape, x.dtype), memory.empty(x.shape, x.dtype)
         pointwise.gelu(x.reshape(-1), y.reshape(-1), slope.reshape(-1))
         return y, slope
 
     def backward(self, params: Params, slope: Array, dy: Array, need: Need = "both") -> tuple[Array, Params]:
         """dx = sigma'(x) dy."""
-        return dy * slope, {}
+        return np.multiply(dy, slope, out=memory.empty(dy.shape, np.result_type(dy, slope))), {}
 
 
 def normal_cdf(x: Array) -> Array:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.numerics import validate
+from refimpl.numerics import memory, validate
 from refimpl.setting.layer import Array, Chain, Need, Params
 
 
@@ -111,7 +111,7 @@ class Pullback:
 
     def _gathered(self, dparams: Params) -> Array:
         """The blocks as one vector, each freed once it is copied: the gradient is in memory once, not twice."""
-        dtheta = np.empty(self.network.size, self.dtype)
+        dtheta = memory.empty((self.network.size,), self.dtype)
         for name, block in self.network.slices.items():
             dtheta[block] = np.ravel(dparams.pop(name))
         return dtheta

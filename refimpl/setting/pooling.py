@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.numerics import validate
+from refimpl.numerics import memory, validate
 from refimpl.numerics.jit import body_for
 from refimpl.numerics.kernels import pooling
 from refimpl.numerics.kernels.convolution import Pair, output_size
@@ -40,14 +40,14 @@ class _Pool2d(Layer):
     def _windows(self) -> tuple[Pair, Pair, Pair]:
         return pair("size", self.size), pair("stride", self.stride or self.size), pair("padding", self.padding, low=0)
 
-    def _empty(self, x: Array) -> Array:
-        """A zero output, the first two axes of x merged."""
+    def _shape(self, x: Array) -> tuple[int, int, int]:
+        """The shape of the output, the first two axes of x merged."""
         expect(self, x, None, None, None, None)
         size, stride, (p, q) = self._windows
         rows, columns = output_size(x.shape[2:], size, stride, (p, p, q, q))
         if rows < 1 or columns < 1 or 0 in x.shape[2:]:
             validate.fail(f"x of {self!r}", "at least one window of pixels", f"shape {x.shape}")
-        return np.zeros((x.shape[0] * x.shape[1], rows, columns), x.dtype)
+        return x.shape[0] * x.shape[1], rows, columns
 
 
 @dataclass(frozen=True)
@@ -61,15 +61,15 @@ class MaxPool2d(_Pool2d):
 
     def forward(self, params: Params, x: Array) -> tuple[Array, tuple]:
         """The maxima."""
-        y = self._empty(x)
-        where = np.empty(y.shape, np.int32)
+        shape = self._shape(x)
+        y, where = memory.empty(shape, x.dtype), memory.empty(shape, np.int32)
         body_for(pooling.max_forward, x)(np.ascontiguousarray(_images(x)), *self._windows, y, where)
         return y.reshape(*x.shape[:2], *y.shape[1:]), (x.shape, where)
 
     def backward(self, params: Params, cache: tuple, dy: Array, need: Need = "both") -> tuple[Array, Params]:
         """dx = dy at the maxima, summed over windows; 0 elsewhere."""
         shape, where = cache
-        dx = np.empty((len(where), shape[2] * shape[3]), dy.dtype)
+        dx = memory.empty((len(where), shape[2] * shape[3]), dy.dtype)
         body_for(pooling.max_backward, dy)(np.ascontiguousarray(_images(dy)), where, dx)
         return dx.reshape(shape), {}
 
@@ -83,7 +83,7 @@ class AveragePool2d(_Pool2d):
 
     def forward(self, params: Params, x: Array) -> tuple[Array, tuple[int, ...]]:
         """The means."""
-        y = self._empty(x)
+        y = np.zeros(self._shape(x), x.dtype)
         body_for(pooling.sum_forward, x)(_images(x), *self._windows, y)
         return (y / self._area(y)).reshape(*x.shape[:2], *y.shape[1:]), x.shape
 

@@ -202,15 +202,17 @@ def _buffer(n, like):
 
 @kernel
 def _transpose(src, s0, ss, m, n, dst, d0, ds):
-    """dst[d0 + j ds + i] = src[s0 + i ss + j] for i < m, j < n: whole squares of vectors, the rest one by one."""
+    """dst[d0 + j ds + i] = src[s0 + i ss + j] for i < m, j < n: by squares of vectors, the last ones overlapping."""
     a, b, lanes = src.reshape(-1), dst.reshape(-1), WIDTH // src.itemsize
-    down, across = m - m % lanes, n - n % lanes
-    for i in range(0, down, lanes):
-        for j in range(0, across, lanes):
-            _square(dst, d0 + j * ds + i, ds, src, s0 + i * ss + j, ss)
-    for i in range(m):
-        for j in range(across if i < down else 0, n):
-            b[d0 + j * ds + i] = a[s0 + i * ss + j]
+    if min(m, n) < lanes:
+        for i in range(m):
+            for j in range(n):
+                b[d0 + j * ds + i] = a[s0 + i * ss + j]
+    else:
+        for k in range(0, m, lanes):
+            for l in range(0, n, lanes):
+                i, j = min(k, m - lanes), min(l, n - lanes)
+                _square(dst, d0 + j * ds + i, ds, src, s0 + i * ss + j, ss)
 
 
 @kernel
@@ -238,22 +240,25 @@ def forward(x, w, bias, down, across, high, wide, sh, sw, y):
     V, kh, kw, C, width = w.shape
     B, O, Ho, Wo = y.shape
     H, W, pixels, two = x.shape[2], x.shape[3], Ho * Wo, width * x.itemsize > WIDTH
-    z, xp, out = _buffer(H * W * C, x), np.zeros(high * wide * C, x.dtype), _buffer(pixels * width, x)
     row, line, step = wide * C, Wo * width, kw * C * width
+    band = max(1, min(Ho, CACHED // (line * x.itemsize)))  # rows of y that stay in the first cache
+    z, xp, out = _buffer(H * W * C, x), np.zeros(high * wide * C, x.dtype), _buffer(band * line, x)
     together = max(1, min(kh, CACHED // (step * x.itemsize)))  # kernel rows whose part of w stays in the first cache
     for n in range(B):
         _transpose(x, n * C * H * W, H * W, C, H * W, z, 0, C)
         _pad(z, W, C, down, across, xp, wide)
         for v in range(V):
-            for p in range(pixels):
-                for l in range(width):
-                    out[p * width + l] = bias[v, l]
-            for di in range(0, kh, together):
-                at, rest = (v * kh + di) * step, min(together, kh - di)
-                for i in range(Ho):
-                    a0 = (i * sh + di) * row
-                    _panel(out, i * line, width, xp, a0, row, sw * C, 1, w, at, step, width, rest, kw * C, Wo, two)
-            _transpose(out, 0, width, pixels, min(width, O - v * width), y, (n * O + v * width) * pixels, pixels)
+            for top in range(0, Ho, band):
+                rows, to = min(band, Ho - top), (n * O + v * width) * pixels + top * Wo
+                for p in range(rows * Wo):
+                    for l in range(width):
+                        out[p * width + l] = bias[v, l]
+                for di in range(0, kh, together):
+                    at, rest = (v * kh + di) * step, min(together, kh - di)
+                    for i in range(rows):
+                        a0 = ((top + i) * sh + di) * row
+                        _panel(out, i * line, width, xp, a0, row, sw * C, 1, w, at, step, width, rest, kw * C, Wo, two)
+                _transpose(out, 0, width, rows * Wo, min(width, O - v * width), y, to, pixels)
 
 
 @kernel
@@ -264,9 +269,8 @@ def kernel_gradient(x, dy, down, across, high, wide, sh, sw, dw):
     """
     V, kh, kw, C, width = dw.shape
     B, O, Ho, Wo = dy.shape
-    H, W, pixels, two = x.shape[2], x.shape[3], Ho * Wo, width * x.itemsize > WIDTH
+    H, W, row, pixels, two = x.shape[2], x.shape[3], wide * C, Ho * Wo, width * x.itemsize > WIDTH
     z, xp, g = _buffer(H * W * C, x), np.zeros(high * wide * C, x.dtype), _buffer(pixels * width, x)
-    row = wide * C
     g[:] = 0
     for n in range(B):
         _transpose(x, n * C * H * W, H * W, C, H * W, z, 0, C)

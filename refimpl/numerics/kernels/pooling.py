@@ -31,14 +31,17 @@ def max_forward(x: Array, size: Pair, stride: Pair, padding: Pair, y: Array, whe
     """
     (H, W), columns, wide = x.shape[1:], y.shape[2], x.shape[2] + 2 * padding[1]
     image, values = np.full((H + 2 * padding[0]) * wide, x.dtype.type(-inf)), np.empty(y[0].size, x.dtype)
-    corner, start = np.empty(values.size, np.uint64), np.empty(values.size, where.dtype)  # padded; of x
+    corner = np.empty(values.size, np.uint64)  # in the padded image
+    start, first = np.empty(values.size, where.dtype), np.empty(values.size, where.dtype)  # in x; of what lies in x
     for m in range(values.size):
         i, j = m // columns * stride[0], m % columns * stride[1]
         corner[m], start[m] = i * wide + j, (i - padding[0]) * W + j - padding[1]
+        first[m] = max(i - padding[0], 0) * W + max(j - padding[1], 0)
     for n in range(x.shape[0]):
         for i in range(H):
+            row, line = x[n, i], image[(i + padding[0]) * wide + padding[1] :]
             for j in range(W):
-                image[(i + padding[0]) * wide + padding[1] + j] = x[n, i, j]
+                line[j] = row[j]
         best, index = y[n].reshape(-1), where[n].reshape(-1)
         best[:], index[:] = -inf, -1
         for r in range(size[0]):
@@ -50,11 +53,9 @@ def max_forward(x: Array, size: Pair, stride: Pair, padding: Pair, y: Array, whe
                     v, b = values[m], best[m]
                     wins = ((v > b) | (v != v)) & (b == b)  # no branch to guess
                     best[m] = v if wins else b
-                    index[m] = start[m] + here if wins else index[m]
-        for m in range(index.size):
-            if index[m] < 0:  # nothing was larger than -inf
-                i, j = m // columns, m % columns
-                index[m] = max(i * stride[0] - padding[0], 0) * W + max(j * stride[1] - padding[1], 0)
+                    index[m] = here if wins else index[m]
+        for m in range(index.size):  # below 0: nothing was larger than -inf
+            index[m] = start[m] + index[m] if index[m] >= 0 else first[m]
 
 
 @kernel
