@@ -4,7 +4,7 @@ Each candidate runs in a process of its own, in which the C library maps every b
 it at once, so that the resident set is what is alive. After two steps (compilation, workspaces) are read: the
 resident set before a step, after its forward pass, and the highest in between and until its end (``VmHWM``, which
 ``/proc/self/clear_refs`` resets). Data, theta and the optimizer's state are there before; gradients are part of the
-step. refimpl keeps no memory for later arrays here (``refimpl.numerics.memory``). One way for both libraries; Linux only.
+step. refimpl keeps no memory for later arrays here (``numerics.memory``). One way for both libraries; Linux only.
 """
 
 from __future__ import annotations
