@@ -105,9 +105,10 @@ def _shrink(x, a, ends, t, out):
             count += 1
         _multiply(part, factor, target)
         start = ends[j] - a
+    sums = np.empty((2, 8))
     for j in left[:count]:
         group = slice(0 if j == 0 else ends[j - 1] - a, ends[j] - a)
-        _multiply(x[group], _careful(x[group], t[j]), out[group])
+        _multiply(x[group], _careful(x[group], t[j], sums), out[group])
 
 
 @kernel
@@ -121,6 +122,7 @@ def _multiply(x, factor, out):
 @kernel
 def group_norms(x, ends, out):
     """out_g = |x_g|_2 for the consecutive groups that end at ``ends``; NaN before inf."""
+    sums = np.empty((2, 8))
     a = 0
     for j in range(ends.size):
         part = x[a : ends[j]]
@@ -128,7 +130,7 @@ def group_norms(x, ends, out):
         if scale == 0.0 or scale == inf:
             out[j] = inf if scale == 0.0 else 0.0
         else:
-            high, low = _exact_sum(part, scale)
+            high, low = _exact_sum(part, scale, sums)
             out[j] = sqrt(high + low) / scale
         a = ends[j]
 
@@ -153,12 +155,12 @@ def _short_square(x):
 
 
 @kernel
-def _careful(x, t):
+def _careful(x, t, sums):
     """max(1 - t/n, 0) as (n^2 - t^2) / (n (n + t)), n^2 to about 100 bits; beyond 1e+-200 all is scaled first."""
     scale = 1.0 if 1e-200 < _square(x) < 1e200 else _scale(x)
     if scale == 0.0 or scale == inf:
         return 1.0 if scale == 0.0 else 0.0
-    high, low = _exact_sum(x, scale)
+    high, low = _exact_sum(x, scale, sums)
     t = t * scale
     upper = 134217729.0 * t - (134217729.0 * t - t)
     excess = (high - upper * upper) + (low - (t + upper) * (t - upper))
@@ -167,23 +169,33 @@ def _careful(x, t):
 
 
 @kernel
-def _exact_sum(x, scale):
+def _exact_sum(x, scale, sums):
     """sum of (scale x_i)^2 as high + low, to about 100 bits.
 
-    y = h + l with h its upper 26 bits (Veltkamp), so y^2 = h^2 + (y + h) l and h^2 is exact;
-    the rounding errors of the running sum of h^2 (Knuth) go to low.
+    y = h + l with h its upper 26 bits (Veltkamp), so y^2 = h^2 + (y + h) l and h^2 is exact; the rounding errors
+    of the running sums of h^2 (Knuth) go to low. Eight sums in ``sums`` (2, 8), in pairs in the end.
     """
-    high = 0.0
-    low = 0.0
-    for i in range(x.size):
-        y = np.float64(x[i]) * scale
-        h = 134217729.0 * y - (134217729.0 * y - y)
-        p = h * h
-        s = high + p
-        d = s - high
-        low += ((high - (s - d)) + (p - d)) + (y + h) * (y - h)
-        high = s
-    return high, low
+    highs, lows = sums[0], sums[1]
+    highs[:], lows[:] = 0.0, 0.0
+    for i in range(0, x.size, 8):
+        part = x[i : i + 8]
+        for l in range(part.size):
+            y = np.float64(part[l]) * scale
+            h = 134217729.0 * y - (134217729.0 * y - y)
+            p = h * h
+            s = highs[l] + p
+            d = s - highs[l]
+            lows[l] += ((highs[l] - (s - d)) + (p - d)) + (y + h) * (y - h)
+            highs[l] = s
+    half = 4
+    while half:
+        for l in range(half):
+            s = highs[l] + highs[l + half]
+            d = s - highs[l]
+            lows[l] += ((highs[l] - (s - d)) + (highs[l + half] - d)) + lows[l + half]
+            highs[l] = s
+        half //= 2
+    return highs[0], lows[0]
 
 
 @kernel
