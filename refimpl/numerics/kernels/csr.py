@@ -74,22 +74,70 @@ def _plain(V, y, y0, x, x0, stride, values, columns, first, last):
     y.reshape(-1)[y0 : y0 + lanes] = total
 
 
-_8, _1 = _row(8), _row(1)
+def _emit_pack(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    """LLVM code of `_pack`: compare a vector with 0, store what is kept of it side by side, count it."""
+    columns, values, row = (context.make_array(sig.args[i])(context, builder, args[i]).data for i in (0, 1, 3))
+    k, j, index = args[2], args[4], ir.IntType(32)
+    scalar, lanes = context.get_data_type(sig.args[1].dtype), WIDTH // (sig.args[1].dtype.bitwidth // 8)
+    vector, numbers, mask = (
+        ir.VectorType(scalar, lanes),
+        ir.VectorType(index, lanes),
+        ir.VectorType(ir.IntType(1), lanes),
+    )
+    nowhere = ir.Constant(numbers, ir.Undefined)
+
+    def store(x: Any, base: Any, name: str) -> None:
+        to = builder.gep(base, [k])
+        kind = ir.FunctionType(ir.VoidType(), [x.type, to.type, mask])
+        builder.call(
+            cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.compressstore.{name}"), [x, to, kept]
+        )
+
+    x = builder.load(builder.bitcast(builder.gep(row, [j]), vector.as_pointer()), align=WIDTH // lanes)
+    kept = builder.fcmp_unordered("!=", x, ir.Constant(vector, [0.0] * lanes))
+    first = builder.insert_element(nowhere, builder.trunc(j, index), ir.Constant(index, 0))
+    first = builder.shuffle_vector(first, nowhere, ir.Constant(numbers, [0] * lanes))
+    store(x, values, f"v{lanes}f{8 * WIDTH // lanes}")
+    store(builder.add(first, ir.Constant(numbers, list(range(lanes)))), columns, f"v{lanes}i32")
+    return builder.add(k, builder.zext(builder.ctpop(builder.bitcast(kept, ir.IntType(lanes))), k.type))
+
+
+def _packed() -> Any:
+    """Of one vector of row[j], row[j + 1], ... the entries that are not 0 go to place k, k + 1, ...; the next place."""
+    if not ENABLED:
+        return _plain_pack
+
+    @intrinsic
+    def pack(typing, columns, values, k, row, j):
+        return types.intp(columns, values, types.intp, row, types.intp), _emit_pack
+
+    return pack
+
+
+def _plain_pack(columns, values, k, row, j):
+    """The same, as it is written."""
+    for l in range(j, j + WIDTH // row.itemsize):
+        if row[l] != 0:
+            columns[k], values[k] = l, row[l]
+            k += 1
+    return k
+
+
+_8, _1, _pack = _row(8), _row(1), _packed()
 
 
 @kernel
 def compress(W, starts, columns, values):
-    """The nonzero entries of W (n, m), row after row; row i lies at starts[i] ... starts[i + 1] - 1. NaN is no zero.
-
-    Every entry is written, and the next one over it if it was 0: no branch to guess, but one place more is needed.
-    """
-    k = 0
+    """The nonzero entries of W (n, m), row after row; row i lies at starts[i] ... starts[i + 1] - 1. NaN is no zero."""
+    k, m, lanes = 0, W.shape[1], WIDTH // W.itemsize
     for i in range(W.shape[0]):
         starts[i], row = k, W[i]
-        for j in range(row.size):
-            columns[k] = j
-            values[k] = row[j]
-            k += int(row[j] != 0)
+        for j in range(0, m - m % lanes, lanes):
+            k = _pack(columns, values, k, row, j)
+        for j in range(m - m % lanes, m):
+            if row[j] != 0:
+                columns[k], values[k] = j, row[j]
+                k += 1
     starts[W.shape[0]] = k
 
 

@@ -201,7 +201,7 @@ def _buffer(n, like):
 
 
 @kernel
-def _transpose(src, s0, ss, m, n, dst, d0, ds):
+def transpose(src, s0, ss, m, n, dst, d0, ds):
     """dst[d0 + j ds + i] = src[s0 + i ss + j] for i < m, j < n: by squares of vectors, the last ones overlapping."""
     a, b, lanes = src.reshape(-1), dst.reshape(-1), WIDTH // src.itemsize
     if min(m, n) < lanes:
@@ -245,7 +245,7 @@ def forward(x, w, bias, down, across, high, wide, sh, sw, y):
     z, xp, out = _buffer(H * W * C, x), np.zeros(high * wide * C, x.dtype), _buffer(band * line, x)
     together = max(1, min(kh, CACHED // (step * x.itemsize)))  # kernel rows whose part of w stays in the first cache
     for n in range(B):
-        _transpose(x, n * C * H * W, H * W, C, H * W, z, 0, C)
+        transpose(x, n * C * H * W, H * W, C, H * W, z, 0, C)
         _pad(z, W, C, down, across, xp, wide)
         for v in range(V):
             for top in range(0, Ho, band):
@@ -258,7 +258,7 @@ def forward(x, w, bias, down, across, high, wide, sh, sw, y):
                     for i in range(rows):
                         a0 = ((top + i) * sh + di) * row
                         _panel(out, i * line, width, xp, a0, row, sw * C, 1, w, at, step, width, rest, kw * C, Wo, two)
-                _transpose(out, 0, width, rows * Wo, min(width, O - v * width), y, to, pixels)
+                transpose(out, 0, width, rows * Wo, min(width, O - v * width), y, to, pixels)
 
 
 @kernel
@@ -273,10 +273,10 @@ def kernel_gradient(x, dy, down, across, high, wide, sh, sw, dw):
     z, xp, g = _buffer(H * W * C, x), np.zeros(high * wide * C, x.dtype), _buffer(pixels * width, x)
     g[:] = 0
     for n in range(B):
-        _transpose(x, n * C * H * W, H * W, C, H * W, z, 0, C)
+        transpose(x, n * C * H * W, H * W, C, H * W, z, 0, C)
         _pad(z, W, C, down, across, xp, wide)
         for v in range(V):
-            _transpose(dy, (n * O + v * width) * pixels, pixels, min(width, O - v * width), pixels, g, 0, width)
+            transpose(dy, (n * O + v * width) * pixels, pixels, min(width, O - v * width), pixels, g, 0, width)
             for di in range(kh):
                 c0 = (v * kh + di) * kw * C * width
                 _panel(dw, c0, width, xp, di * row, sh * row, 1, sw * C, g, 0, Wo * width, width, Ho, Wo, kw * C, two)
