@@ -50,6 +50,10 @@ HEADER = (
 
 def peak_above(work: Any) -> dict[str, float]:
     """Bytes above the resident set of before: after ``work()`` (its result alive), and at the highest."""
+    from refimpl.numerics import memory
+
+    memory.KEPT = 0
+    memory._waiting.clear()
     ctypes.CDLL(None).malloc_trim(0)
     before = _status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")
@@ -68,9 +72,6 @@ def _measure(name: str, who: str) -> dict[str, float]:
     import numpy as np
     from bench_nets import NETS, pair
 
-    from refimpl.numerics import memory
-
-    memory.KEPT = 0
     step = pair(NETS[name], BATCHES[name], np.float32)[who == "torch"]
     for _ in range(2):
         step.backward(step.forward())
