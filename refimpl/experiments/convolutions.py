@@ -169,11 +169,12 @@ def _draw_table(run: Run, runs: dict[Any, dict[str, Any]]) -> None:
 
 def _draw_kernels(run: Run, records: list[dict[str, Any]]) -> None:
     moments = sorted({0, len(records) // 4, len(records) // 2, len(records) - 1})
-    bound = max(float(np.abs(r["first"]).max()) for r in records) or 1.0
+    kernels = np.array([records[moment]["first"] for moment in moments])
+    bounds = np.abs(kernels).max(axis=(0, 2, 3))
     with canvas(len(moments), SHOWN, width=7, height=0.5 * len(moments) + 0.4) as (figure, axes):
-        for row, moment in zip(axes, moments):
-            for ax, kernel in zip(row, records[moment]["first"]):
-                picture(ax, np.array(kernel), "", -bound, bound, "RdBu_r")
+        for row, moment, several in zip(axes, moments, kernels):
+            for ax, kernel, bound in zip(row, several, bounds):
+                picture(ax, kernel, "", -bound or -1, bound or 1, "RdBu_r")
             row[0].set_ylabel(f"{moment + 1}")
         run.figure(figure, "bregman-conv-kernels", APPEARING)
 
@@ -229,10 +230,14 @@ def bregman_resnet(run: Run) -> None:
     }
 
 
-TABLE = """Test accuracy against what is left of the network (one marker a seed): the two-convolution network of
-    236,618 parameters with an l1 norm on all weights (left), and with a group norm on its 4,160 kernels (right). Best
-    is up and left. Few epochs of small batches, where the published table has 100 epochs."""
-APPEARING = """The first 16 kernels of the first layer during LinBreg with kernel groups, from the first epoch (top)
-    to the last: kernels appear one after the other, and the others stay exactly zero."""
+TABLE = """Test accuracy against what is left of the two-convolution network of 236,618 parameters, one marker a seed;
+    best is up and left. On MNIST the dense network is the most accurate; the three Bregman methods come within one to
+    four points of it with 2 to 4 % of the weights (left, an l1 norm on all of them), and proximal descent keeps
+    11 to 15 % without being better. Pruning to 5 % does as well, unlike in the published table. Right, a norm on every
+    one of 4,160 kernels: LinBreg and momentum keep 2 to 7 % of the kernels, AdaBreg 10 to 29 % (and 2 % of the dense
+    weights), proximal descent a third or, on the seed whose first steps were the largest, 5 %. Six epochs of small
+    batches; the published runs had 100."""
+APPEARING = """The first 16 kernels of the first layer during LinBreg with kernel groups, after the first epoch (top) and
+    up to the last (bottom), each in its own scale: a few appear one after the other, the others stay exactly zero."""
 RESNET = """ResNet-18 with 11,173,962 parameters, AdaBreg with kernel groups, a few steps on very few images: a
     demonstration that the network builds, trains and grows its kernels, and no statement about accuracy."""

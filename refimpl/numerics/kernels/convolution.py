@@ -17,7 +17,7 @@ Array = np.ndarray
 Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]  # rows above, rows below, columns left, columns right
 
-COLUMN_ENTRIES = 2**19  # of one gathered block: 2 MB in float32, 4 MB in float64
+COLUMN_ENTRIES = 2**17  # of one gathered block: 0.5 MB in float32, 1 MB in float64
 
 
 def output_size(size: Pair, kernel: Pair, stride: Pair, pads: Pads) -> Pair:
