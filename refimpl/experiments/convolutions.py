@@ -237,7 +237,8 @@ TABLE = """Test accuracy against what is left of the two-convolution network of 
     one of 4,160 kernels: LinBreg and momentum keep 2 to 7 % of the kernels, AdaBreg 10 to 29 % (and 2 % of the dense
     weights), proximal descent a third or, on the seed whose first steps were the largest, 5 %. Six epochs of small
     batches; the published runs had 100."""
-APPEARING = """The first 16 kernels of the first layer during LinBreg with kernel groups, after the first epoch (top) and
-    up to the last (bottom), each in its own scale: a few appear one after the other, the others stay exactly zero."""
+APPEARING = """The first 16 kernels of the first layer during LinBreg with kernel groups, from after the first epoch
+    (top) to after the last (bottom), each in its own scale: a few appear one after the other, the others stay exactly
+    zero."""
 RESNET = """ResNet-18 with 11,173,962 parameters, AdaBreg with kernel groups, a few steps on very few images: a
     demonstration that the network builds, trains and grows its kernels, and no statement about accuracy."""
