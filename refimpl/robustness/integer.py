@@ -1,10 +1,12 @@
 """The exact Lipschitz constant of a scalar ReLU network by mixed-integer programming, in l_1 and l_inf."""
 
+from __future__ import annotations
+
 from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, milp
+import scipy
 
 from refimpl.numerics import validate
 from refimpl.robustness.norms import check_norm
@@ -69,7 +71,7 @@ class _Model:
         self.size = int(starts[-1])
         blocks = [slice(int(a), int(b)) for a, b in pairwise(starts)]
         self.h, self.a, self.y = blocks[0::3], blocks[1::3], blocks[2::3]
-        self.cuts: list[LinearConstraint] = []
+        self.cuts: list[scipy.optimize.LinearConstraint] = []
         self.binary = np.zeros(self.size)
         for a in self.a:
             self.binary[a] = 1
@@ -82,7 +84,7 @@ class _Model:
             matrix[:, start : start + block.shape[1]] += block
         return matrix
 
-    def _forward(self) -> list[LinearConstraint]:
+    def _forward(self) -> list[scipy.optimize.LinearConstraint]:
         """h = relu(W v + b): h >= 0, h >= z, h <= u a, h <= z - l (1 - a), with l <= z <= u."""
         found, at, low, high = [], 0, self.low, self.high
         for (weight, bias), h, a in zip(self.layers, self.h, self.a):
@@ -91,19 +93,21 @@ class _Model:
             lower, upper = plus @ low + minus @ high + bias, plus @ high + minus @ low + bias
             lower, upper = np.minimum(lower, 0), np.maximum(upper, 0)
             found += [
-                LinearConstraint(self.rows({h.start: eye}, m), 0, np.inf),
-                LinearConstraint(self.rows({h.start: eye, at: -weight}, m), bias, np.inf),
-                LinearConstraint(self.rows({h.start: eye, a.start: -np.diag(upper)}, m), -np.inf, 0),
-                LinearConstraint(
+                scipy.optimize.LinearConstraint(self.rows({h.start: eye}, m), 0, np.inf),
+                scipy.optimize.LinearConstraint(self.rows({h.start: eye, at: -weight}, m), bias, np.inf),
+                scipy.optimize.LinearConstraint(self.rows({h.start: eye, a.start: -np.diag(upper)}, m), -np.inf, 0),
+                scipy.optimize.LinearConstraint(
                     self.rows({h.start: eye, at: -weight, a.start: -np.diag(lower)}, m), -np.inf, bias - lower
                 ),
-                LinearConstraint(self.rows({at: weight, a.start: -np.diag(upper)}, m), -np.inf, -bias),
-                LinearConstraint(self.rows({at: weight, a.start: np.diag(lower)}, m), lower - bias, np.inf),
+                scipy.optimize.LinearConstraint(self.rows({at: weight, a.start: -np.diag(upper)}, m), -np.inf, -bias),
+                scipy.optimize.LinearConstraint(
+                    self.rows({at: weight, a.start: np.diag(lower)}, m), lower - bias, np.inf
+                ),
             ]
             at, low, high = h.start, np.zeros(m), upper
         return found
 
-    def _backward(self) -> list[LinearConstraint]:
+    def _backward(self) -> list[scipy.optimize.LinearConstraint]:
         """y = a s: |y| <= S a, |y - s| <= S (1 - a), with |s| <= S."""
         found, size = [], np.abs(self.layers[-1][0][0])
         for i in reversed(range(len(self.widths))):
@@ -115,8 +119,8 @@ class _Model:
             constant = weight[0] if last else np.zeros(m)
             for sign in (1, -1):
                 found += [
-                    LinearConstraint(self.rows({y.start: sign * eye, a.start: -reach}, m), -np.inf, 0),
-                    LinearConstraint(
+                    scipy.optimize.LinearConstraint(self.rows({y.start: sign * eye, a.start: -reach}, m), -np.inf, 0),
+                    scipy.optimize.LinearConstraint(
                         self.rows({y.start: sign * eye, a.start: reach} | {k: sign * b for k, b in slope.items()}, m),
                         -np.inf,
                         size + sign * constant,
@@ -134,10 +138,10 @@ class _Model:
         low[self.binary > 0] = 0
         low[: len(self.low)], high[: len(self.low)] = self.low, self.high
         while len(self.cuts) <= limit:
-            result = milp(
+            result = scipy.optimize.milp(
                 cost,
                 integrality=self.binary.astype(int),
-                bounds=Bounds(low, high),
+                bounds=scipy.optimize.Bounds(low, high),
                 constraints=self.constraints + self.cuts,
                 options={"mip_rel_gap": 0},
             )
@@ -154,7 +158,7 @@ class _Model:
         """Exclude one pattern: sum over a_i = 1 of (1 - a_i) + sum over a_i = 0 of a_i >= 1."""
         row = np.zeros((1, self.size))
         row[0, self.binary > 0] = 1 - 2 * pattern
-        self.cuts.append(LinearConstraint(row, 1 - pattern.sum(), np.inf))
+        self.cuts.append(scipy.optimize.LinearConstraint(row, 1 - pattern.sum(), np.inf))
 
     def _gradient(self, pattern: Array) -> Array | None:
         """grad f on the region of a pattern, or None if the region is thin."""

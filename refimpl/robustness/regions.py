@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.optimize import linprog
+import scipy
 
 from refimpl.numerics import validate
 from refimpl.robustness.piecewise import Maps, apply, check_domain, inputs_of, program
@@ -109,7 +109,7 @@ def inner_ball(G: Array, h: Array) -> _Cell | None:
     rows = np.hstack([G, np.ones((len(G), 1))])
     bounds: list[Any] = [(None, None)] * n + [(0, 1)]
     options: Any = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
-    result = linprog(np.append(np.zeros(n), -1), rows, h, bounds=bounds, method="highs", options=options)
+    result = scipy.optimize.linprog(np.append(np.zeros(n), -1), rows, h, bounds=bounds, method="highs", options=options)
     if not result.success or result.x is None or result.x[-1] <= THIN:
         return None
     return _Cell(G, h, result.x[:n], float(result.x[-1]))

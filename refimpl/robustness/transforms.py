@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from scipy import fft, ndimage
+import scipy
 
 from refimpl.numerics import validate
 from refimpl.robustness.attacks import pgd
@@ -84,7 +84,7 @@ def rotation(x: Array, angle: float) -> Array:
     matrix, offset = np.eye(x.ndim), np.zeros(x.ndim)
     matrix[-2:, -2:], offset[-2:] = turn, centre - turn @ centre
     at_most_double = x.astype(np.float64) if x.dtype.itemsize > 8 else x  # ndimage knows no longdouble
-    turned = ndimage.affine_transform(at_most_double, matrix, offset, order=1, mode="grid-constant")
+    turned = scipy.ndimage.affine_transform(at_most_double, matrix, offset, order=1, mode="grid-constant")
     return turned.astype(x.dtype, copy=False)
 
 
@@ -103,7 +103,7 @@ def to_cosines(x: Array) -> Array:
 
     x is (B, ..., N, M). Raises ValueError for fewer axes.
     """
-    return fft.dctn(_images(x), axes=(-2, -1), norm="ortho")
+    return scipy.fft.dctn(_images(x), axes=(-2, -1), norm="ortho")
 
 
 def to_pixels(coefficients: Array) -> Array:
@@ -111,7 +111,7 @@ def to_pixels(coefficients: Array) -> Array:
 
     coefficients are (B, ..., N, M). Raises ValueError for fewer axes.
     """
-    return fft.idctn(_images(coefficients, "coefficients"), axes=(-2, -1), norm="ortho")
+    return scipy.fft.idctn(_images(coefficients, "coefficients"), axes=(-2, -1), norm="ortho")
 
 
 class _InCosines(NamedTuple):
