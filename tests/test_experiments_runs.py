@@ -404,9 +404,10 @@ def test_every_method_trains_its_network_and_is_attacked(name):
     assert all(c <= r for c, r in zip(found["certified"], found["robust"]))
 
 
-def test_an_epoch_is_timed_beside_pytorch():
+@pytest.mark.parametrize("network", ["perceptron", "convolutional"])
+def test_an_epoch_is_timed_beside_pytorch(network):
     pytest.importorskip("torch")
-    seconds = epoch_cell({"density": 0.05, "rounds": 1, "torch": True}, None)["seconds"]
+    seconds = epoch_cell({"network": network, "density": 0.05, "rounds": 1, "torch": True}, None)["seconds"]
     assert list(seconds) == ["dense", "sparse", "PyTorch"] and min(seconds.values()) > 0
 
 

@@ -113,13 +113,14 @@ def sparse_speed(run: Run) -> None:
 
 
 def _epochs(run: Run) -> dict[str, Any]:
-    """Whole epochs of the perceptron by density; beside PyTorch where it is installed."""
+    """Whole epochs of both networks by density; beside PyTorch where it is installed."""
     common = {"rounds": 3 if run.quick else 15, "torch": epoch.torch_there()}
-    results = run.cells(epoch.epoch_cell, [common | {"density": d} for d in EPOCHS])
+    cells = [("perceptron", d) for d in EPOCHS] + [("convolutional", d) for d in EPOCHS[::3]]
+    results = run.cells(epoch.epoch_cell, [common | {"network": n, "density": d} for n, d in cells])
     ways = list(results[0]["seconds"])
-    rows = [(d, *r["seconds"].values()) for d, r in zip(EPOCHS, results)]
-    run.table(("density", *(f"seconds, {way}" for way in ways)), rows, "sparse-speed-epoch")
-    return {f"seconds at density {d:g}": r["seconds"] for d, r in zip(EPOCHS, results)}
+    rows = [(n, d, *r["seconds"].values()) for (n, d), r in zip(cells, results)]
+    run.table(("network", "density", *(f"seconds, {way}" for way in ways)), rows, "sparse-speed-epoch")
+    return {f"seconds, {n} at density {d:g}": r["seconds"] for (n, d), r in zip(cells, results)}
 
 
 def _summary(n: tuple[int, int], results: Results) -> dict[str, Any]:
