@@ -208,8 +208,8 @@ def resnet_cell(settings: Settings, checkpoint: Path) -> dict[str, Any]:
 
 def bregman_resnet(run: Run) -> None:
     """Table 3's network on images of CIFAR-10's shape: it builds, trains and adds kernels; far from converged."""
-    common: Settings = {"tau": 3e-3 if run.quick else 1e-3, "lam": 0.02, "density": 0.05}
-    common |= {"epochs": 4, "count": 64, "batch": 16} if run.quick else {"epochs": 10, "count": 640, "batch": 32}
+    common: Settings = {"tau": 3e-3 if run.quick else 2e-3, "lam": 0.02, "density": 0.05}
+    common |= {"epochs": 4, "count": 64, "batch": 16} if run.quick else {"epochs": 10, "count": 320, "batch": 32}
     results = run.cells(resnet_cell, [common | {"seed": s} for s in range(run.seeds)])
     columns = ("epoch", "loss", "kernels")
     rows = [(s, *(r[c] for c in columns)) for s, one in enumerate(results) for r in one["records"]]
