@@ -67,7 +67,7 @@ def _conv(batch: int, channels: int, size: int) -> dict[str, Work]:
 
 
 def _spectral(modes: int, size: int) -> dict[str, Work]:
-    from bench_rows import spectral
+    from bench_fourier import spectral
 
     row = spectral(modes, size, np.float32, batch=8)
     return {"ours": row.ours, "torch": row.torch or row.ours}
