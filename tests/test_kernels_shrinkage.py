@@ -84,7 +84,7 @@ def test_groups(dtype, seed):
     x[starts[3] : ends[3]] = 0
     wide = x.astype(np.longdouble)
     exact = np.sqrt(np.add.reduceat(wide * wide, starts))
-    t = exact.astype(float) * rng.choice([0.0, 0.3, 0.9, 1.5], ends.size) + (exact == 0)
+    t = exact.astype(float) * rng.choice([0.0, 0.3, 0.9, 0.99, 1.5], ends.size) + (exact == 0)
     factors = np.maximum(1 - t / np.where(exact == 0, 1, exact), 0)
     for kernel in both(shrinkage.group_norms):
         out = np.empty(ends.size, dtype)

@@ -5,6 +5,7 @@ import pytest
 
 from refimpl.numerics import sparse
 from refimpl.numerics.compare import eps_error
+from refimpl.numerics.kernels import csr
 from refimpl.setting import Dense, Network, ReLU, Residual, Tanh, mlp
 
 
@@ -33,6 +34,23 @@ def test_products_of_dyadic_numbers_are_equal(density, batch, dtype):
     y, dx = sparse.times(rows, x), sparse.times_transposed(rows, dy)
     assert y.dtype == dx.dtype == dtype
     assert np.array_equal(y, x @ W.T) and np.array_equal(dx, dy @ W)
+
+
+def test_the_plain_twins_are_what_the_vectors_do(dtype):
+    """A row of the product, and the nonzero entries of a vector side by side, by their definitions."""
+    rng, lanes = np.random.default_rng(2), csr.WIDTH // np.dtype(dtype).itemsize
+    X, y = dyadic(rng, (6, 2 * lanes), dtype), np.full((2, 2 * lanes), -9, dtype)
+    values, columns = dyadic(rng, 4, dtype), np.array([5, 0, 3, 2], np.int32)
+    csr._plain(1, y, 2 * lanes + 3, X, lanes, 2 * lanes, values, columns, 1, 4)
+    assert np.array_equal(y.ravel()[2 * lanes + 3 :][:lanes], values[1:] @ X[[0, 3, 2], lanes:])
+    assert (y[0] == -9).all() and (y[1, :3] == -9).all() and (y[1, lanes + 3 :] == -9).all()
+    row = dyadic(rng, 2 * lanes, dtype)
+    row[lanes + 2], row[-1] = 0, np.nan
+    where, kept = np.full(lanes + 1, -1), np.full(lanes + 1, -9, dtype)
+    last = csr._plain_pack(where, kept, 1, row, lanes)
+    expected = lanes + np.flatnonzero(row[lanes:] != 0)
+    assert last == 1 + len(expected) and np.array_equal(where[1:last], expected)
+    assert np.array_equal(kept[1:last], row[expected], equal_nan=True) and (where[last:] == -1).all()
 
 
 def test_nan_in_the_matrix_is_an_entry(dtype):
