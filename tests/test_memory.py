@@ -59,7 +59,7 @@ def test_small_arrays_are_numpys_own():
 
 
 def test_at_most_so_many_bytes_wait(monkeypatch):
-    monkeypatch.setattr(memory, "KEPT", 20 << 20)
+    monkeypatch.setattr(memory, "KEPT", 16 << 20)
     several = [memory.empty(SHAPE, np.float64) for _ in range(2)]
     several.clear()
     assert sum(len(kept) for kept in memory._waiting.values()) == 2
