@@ -92,7 +92,7 @@ class Conv2d(Layer):
         if need == "input":
             return dx, None
         grads = {"weight": convolution.kernel_gradient(x, dy, kernel, *self._geometry)}
-        return dx, grads | ({"bias": dy.sum(axis=(0, 2, 3))} if self.bias else {})
+        return dx, grads | ({"bias": np.einsum("boij->o", dy)} if self.bias else {})
 
     def _fits(self, x: Array) -> None:
         size, kernel = x.shape[2:], pair("kernel", self.kernel)
