@@ -234,7 +234,8 @@ def _draw_skips(ax: Any, skips: Array, bound: float, task: str) -> None:
     for l, i in zip(*np.tril_indices(DEPTH)):
         if matrix[l, i]:
             ink = "white" if abs(matrix[l, i]) > 0.6 * bound else "black"
-            ax.text(i, l, f"{matrix[l, i]:.2g}", ha="center", va="center", fontsize=6, color=ink)
+            text = f"{matrix[l, i]:.2g}" if abs(matrix[l, i]) >= 0.01 else f"{matrix[l, i]:.0e}"
+            ax.text(i, l, text, ha="center", va="center", fontsize=6, color=ink)
     ax.set(title=task, xlabel="skip from state", ylabel="into layer")
     ax.grid(False)
     ax.figure.colorbar(shown, ax=ax, shrink=0.8)
