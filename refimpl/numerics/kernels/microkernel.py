@@ -6,17 +6,15 @@ Both are the same sum. With output channels as *lanes* of vector registers,
 
 is a matrix product whose operands are read in place through strides ("implicit GEMM"):
 
-=================  ====================  =============================  ==========================
-map                p counts              A is read along r, k           B
-=================  ====================  =============================  ==========================
-forward            pixels of a row       kernel rows; (dj, c)           kernel  (di, dj, c; o)
-kernel gradient    entries (dj, c)       image rows; pixels of a row    dy      (i, j; o)
-=================  ====================  =============================  ==========================
+    forward           p: pixels of a row;  A along r, k: kernel rows, (dj, c);           B: kernel (di, dj, c; o)
+    kernel gradient   p: entries (dj, c);  A along r, k: image rows, pixels of a row;  B: dy (i, j; o)
 
 `_tile` keeps P x V accumulators in registers over the whole double sum: each step loads V vectors of B,
 broadcasts P scalars of A and does P * V fused multiply-adds. Compilers do not keep such a tile in registers
 when it is written as plain loops, so its loop body is emitted through LLVM's own vector type; LLVM breaks
-wide vectors up on machines without them. With ``REFIMPL_JIT=0`` a plain Python tile of the same meaning runs.
+wide vectors up on machines without them. Every fourth p has a pointer of its own, which empty assembly hides from
+LLVM: it would compute the P addresses by one chain of additions, which takes longer than the products. With
+``REFIMPL_JIT=0`` a plain Python tile of the same meaning runs.
 
 The images of one sample are turned into channels-last pixels, squares of vectors at a time (`_square`), and copied
 into a padded image by runs of rows (``down``) and columns (``across``), see `_pad`, so that zero, circular and no
@@ -55,11 +53,10 @@ def _emit(context: Any, builder: Any, sig: Any, args: Any, P: int, V: int) -> An
     C, A, B = (context.make_array(sig.args[i])(context, builder, args[i]).data for i in (0, 3, 8))
     (c0, cp), (a0, ar, ap, ak), (b0, br, bk, rows, depth) = args[1:3], args[4:8], args[9:14]
     scalar, size = context.get_data_type(sig.args[0].dtype), sig.args[0].dtype.bitwidth // 8
-    lanes = WIDTH // size
+    lanes, int32 = WIDTH // size, ir.IntType(32)
     vector = ir.VectorType(scalar, lanes)
-    fma_type = ir.FunctionType(vector, [vector] * 3)
+    fma_type, same = ir.FunctionType(vector, [vector] * 3), ir.FunctionType(A.type, [A.type])
     fma = cgutils.get_or_insert_function(builder.module, fma_type, f"llvm.fma.v{lanes}f{8 * size}")
-    int32 = ir.IntType(32)
     nowhere, first = ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(int32, lanes), [0] * lanes)
 
     def index(base: Any, stride: Any, i: int | Any) -> Any:
@@ -77,13 +74,19 @@ def _emit(context: Any, builder: Any, sig: Any, args: Any, P: int, V: int) -> An
     for p in range(P):
         for v in range(V):
             builder.store(builder.load(place(C, where[p][v]), align=size), tile[p][v])
-    with cgutils.for_range(builder, rows) as r, cgutils.for_range(builder, depth) as k:
-        a, b = index(index(a0, ar, r.index), ak, k.index), index(index(b0, br, r.index), bk, k.index)
-        w = [builder.load(place(B, index(b, one, v * lanes)), align=size) for v in range(V)]
-        for p in range(P):
-            x = broadcast(builder.load(builder.gep(A, [index(a, ap, p)])))
-            for v in range(V):
-                builder.store(builder.call(fma, [x, w[v], builder.load(tile[p][v])]), tile[p][v])
+    fourth = [cgutils.alloca_once(builder, A.type) for _ in range(0, P, 4)]  # where every fourth p reads A
+    with cgutils.for_range(builder, rows) as r:
+        for i, at in enumerate(fourth):
+            builder.store(builder.gep(A, [index(index(a0, ar, r.index), ap, 4 * i)]), at)
+        with cgutils.for_range(builder, depth) as k:
+            b = index(index(b0, br, r.index), bk, k.index)
+            w = [builder.load(place(B, index(b, one, v * lanes)), align=size) for v in range(V)]
+            for p in range(P):
+                x = broadcast(builder.load(builder.gep(builder.load(fourth[p // 4]), [index(ap, ap, p % 4 - 1)])))
+                for v in range(V):
+                    builder.store(builder.call(fma, [x, w[v], builder.load(tile[p][v])]), tile[p][v])
+            for at in fourth:
+                builder.store(builder.asm(same, "", "=r,0", [builder.gep(builder.load(at), [ak])], False), at)
     for p in range(P):
         for v in range(V):
             builder.store(builder.load(tile[p][v]), place(C, where[p][v]), align=size)
@@ -171,25 +174,21 @@ def _panel(c, c0, cp, a, a0, ar, ap, ak, b, b0, br, bk, rows, depth, pixels, two
     """The sum above for any number of pixels and a panel of two vectors, or of one."""
     p = 0
     while p < pixels:
+        P = 14 if pixels - p >= 14 else (4 if pixels - p >= 4 else 1)
         cc, aa = c0 + p * cp, a0 + p * ap
-        if pixels - p >= 14:
-            if two:
-                _14x2(c, cc, cp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
-            else:
-                _14x1(c, cc, cp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
-            p += 14
-        elif pixels - p >= 4:
-            if two:
-                _4x2(c, cc, cp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
-            else:
-                _4x1(c, cc, cp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
-            p += 4
+        if P == 14 and two:
+            _14x2(c, cc, cp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
+        elif P == 4 and two:
+            _4x2(c, cc, cp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
+        elif two:
+            _1x2(c, cc, cp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
+        elif P == 14:
+            _14x1(c, cc, cp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
+        elif P == 4:
+            _4x1(c, cc, cp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
         else:
-            if two:
-                _1x2(c, cc, cp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
-            else:
-                _1x1(c, cc, cp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
-            p += 1
+            _1x1(c, cc, cp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
+        p += P
 
 
 @kernel
@@ -224,10 +223,10 @@ def _pad(pixels, W, C, down, across, padded, wide):
     for u in range(len(down)):
         for i in range(down[u, 2]):
             for v in range(len(across)):
-                to = ((down[u, 0] + i) * wide + across[v, 0]) * C
-                at = ((down[u, 1] + i) * W + across[v, 1]) * C
-                for k in range(across[v, 2] * C):
-                    padded[to + k] = pixels[at + k]
+                source = pixels[((down[u, 1] + i) * W + across[v, 1]) * C :][: across[v, 2] * C]
+                target = padded[((down[u, 0] + i) * wide + across[v, 0]) * C :]
+                for k in range(source.size):
+                    target[k] = source[k]
 
 
 @kernel
