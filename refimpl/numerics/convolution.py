@@ -37,7 +37,8 @@ def forward(x: Array, w: Array, stride: Pair, pads: Pads, mode: str, bias: Array
     y = memory.empty((len(x), len(w), *output_size(x.shape[2:], w.shape[2:], stride, pads)), x.dtype)
     x, tiles, padded = np.ascontiguousarray(x), microkernel.panels(w.transpose(2, 3, 1, 0)), _padded(x, pads, mode)
     start = np.zeros((len(tiles), tiles.shape[-1]), x.dtype)
-    start.reshape(-1)[: len(w)] = 0 if bias is None else bias
+    if bias is not None:
+        start.reshape(-1)[: len(w)] = bias
 
     def part(batch: slice) -> None:
         microkernel.forward(x[batch], tiles, start, *padded, *stride, y[batch])
@@ -55,18 +56,21 @@ def input_gradient(dy: Array, w: Array, size: Pair, stride: Pair, pads: Pads, mo
     if mode == "circular" and any(pads):
         frame = size[0] + pads[0] + pads[1], size[1] + pads[2] + pads[3]
         return plain.unpad(input_gradient(dy, w, frame, stride, (0, 0, 0, 0), "valid"), size, pads, mode)
-    dx = np.zeros((len(dy), w.shape[1], *size), dy.dtype)
     down = _phases(size[0], w.shape[2], stride[0], pads[0], dy.shape[2])
     across = _phases(size[1], w.shape[3], stride[1], pads[2], dy.shape[3])
+    if stride == (1, 1):  # one phase is all of dx
+        return _turned(dy, w, down[0][2] + across[0][2])
+    dx = np.zeros((len(dy), w.shape[1], *size), dy.dtype)
     for (rows, u, high), (columns, v, wide) in product(down, across):
-        part = w[:, :, u, v][:, :, ::-1, ::-1].swapaxes(0, 1)
-        if not part.size:
-            continue
-        of_phase = forward(dy, part, (1, 1), high + wide, "zero")
-        if stride == (1, 1):
-            return of_phase
-        dx[:, :, rows, columns] = of_phase
+        part = w[:, :, u, v]
+        if part.size:
+            dx[:, :, rows, columns] = _turned(dy, part, high + wide)
     return dx
+
+
+def _turned(dy: Array, w: Array, pads: Pads) -> Array:
+    """dy correlated with w turned by 180 degrees, from the output channels of w to its input channels."""
+    return forward(dy, w[:, :, ::-1, ::-1].swapaxes(0, 1), (1, 1), pads, "zero")
 
 
 def _phases(n: int, k: int, s: int, p: int, length: int) -> list[tuple[slice, slice, Pair]]:

@@ -63,7 +63,7 @@ class MaxPool2d(_Pool2d):
         """The maxima."""
         shape = self._shape(x)
         y, where = memory.empty(shape, x.dtype), memory.empty(shape, np.int32)
-        body_for(pooling.max_forward, x)(np.ascontiguousarray(_images(x)), *self._windows, y, where)
+        body_for(pooling.max_forward, x)(_images(x), *self._windows, y, where)
         return y.reshape(*x.shape[:2], *y.shape[1:]), (x.shape, where)
 
     def backward(self, params: Params, cache: tuple, dy: Array, need: Need = "both") -> tuple[Array, Params]:

@@ -79,19 +79,14 @@ def _emit_pack(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     columns, values, row = (context.make_array(sig.args[i])(context, builder, args[i]).data for i in (0, 1, 3))
     k, j, index = args[2], args[4], ir.IntType(32)
     scalar, lanes = context.get_data_type(sig.args[1].dtype), WIDTH // (sig.args[1].dtype.bitwidth // 8)
-    vector, numbers, mask = (
-        ir.VectorType(scalar, lanes),
-        ir.VectorType(index, lanes),
-        ir.VectorType(ir.IntType(1), lanes),
-    )
+    vector, numbers = ir.VectorType(scalar, lanes), ir.VectorType(index, lanes)
     nowhere = ir.Constant(numbers, ir.Undefined)
 
     def store(x: Any, base: Any, name: str) -> None:
         to = builder.gep(base, [k])
-        kind = ir.FunctionType(ir.VoidType(), [x.type, to.type, mask])
-        builder.call(
-            cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.compressstore.{name}"), [x, to, kept]
-        )
+        kind = ir.FunctionType(ir.VoidType(), [x.type, to.type, kept.type])
+        pack = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.compressstore.{name}")
+        builder.call(pack, [x, to, kept])
 
     x = builder.load(builder.bitcast(builder.gep(row, [j]), vector.as_pointer()), align=WIDTH // lanes)
     kept = builder.fcmp_unordered("!=", x, ir.Constant(vector, [0.0] * lanes))
