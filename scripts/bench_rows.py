@@ -68,8 +68,9 @@ def rows(quick: bool) -> Iterator[Row]:
     for dtype in DTYPES:
         yield from groups(dtype)
     for dtype in DTYPES:
-        for c_in, c_out, k in ((64, 64, 3), (1, 64, 5), (16, 32, 3), (64, 64, 5), (32, 64, 3)):
-            yield from conv(c_in, c_out, k, 20 if quick else 100, dtype)
+        for c_in, c_out, k in ((64, 64, 3), (1, 64, 5), (16, 32, 3), (64, 64, 5), (32, 64, 3), (64, 128, 3)):
+            for winograd in (False, True)[: 2 if k == 3 else 1]:
+                yield from conv(c_in, c_out, k, 20 if quick else 100, dtype, winograd)
     for dtype in DTYPES:
         yield from training(dtype)
     yield from sparse_products(quick)
@@ -81,45 +82,57 @@ def rows(quick: bool) -> Iterator[Row]:
     yield from rof(quick)
 
 
-def conv(c_in: int, c_out: int, k: int, batch: int, dtype: Any) -> Iterator[Row]:
+FORWARD = {(64, 64, 3): (1.0, 5), (1, 64, 5): (1.5, 5), (16, 32, 3): (1.1, 7)}  # goals in float32 and float64
+FORWARD |= {(32, 64, 3): (1.05, None), (64, 128, 3): (1.05, None)}
+GRADIENTS = {(64, 64, 3): (1.5, 4), (64, 64, 5): (1.1, 3.5)}
+
+
+def conv(c_in: int, c_out: int, k: int, batch: int, dtype: Any, winograd: bool) -> Iterator[Row]:
     """Convolution of 28 x 28 images with zero padding: forward, and both gradients together."""
-    rng = np.random.default_rng(0)
+    rng, f64 = np.random.default_rng(0), dtype == np.float64
     x = rng.standard_normal((batch, c_in, 28, 28)).astype(dtype)
     w = rng.standard_normal((c_out, c_in, k, k)).astype(dtype)
     how: tuple[Any, ...] = ((1, 1), (k // 2,) * 4, "zero")
     tx, tw = torch.from_numpy(x).requires_grad_(), torch.from_numpy(w).requires_grad_()
     ty = F.conv2d(tx, tw, padding=k // 2)
     dy = rng.standard_normal(tuple(ty.shape)).astype(dtype)
-    tdy, flops = torch.from_numpy(dy), 2.0 * dy.size * c_in * k * k
-    f32 = dtype == np.float32
-    goal = {(64, 3): (1.0, 5), (1, 5): (1.5, 5), (16, 3): (1.1, 7), (64, 5): (1.0, 5), (32, 3): (1.05, 5)}[(c_in, k)]
+    tdy, flops = torch.from_numpy(dy), 2.0 * dy.size * c_in * k * k  # of the direct sum, whichever way it is taken
+    name = f"conv {c_in}->{c_out} {k}x{k}" + " Winograd" * winograd
 
     def plain() -> torch.Tensor:
         with torch.no_grad():
             return F.conv2d(tx, tw, padding=k // 2)
 
+    def forward() -> np.ndarray:
+        return convolution.forward(x, w, *how, winograd=winograd)
+
     yield Row(
-        label(f"conv {c_in}->{c_out} {k}x{k} forward", dtype),
-        lambda: convolution.forward(x, w, *how),
+        label(f"{name} forward", dtype),
+        forward,
         plain,
-        goal[not f32],
-        compare=lambda: eps_error(convolution.forward(x, w, *how), plain().numpy(), c_in * k * k),
+        FORWARD.get((c_in, c_out, k), (None, None))[f64],
+        compare=lambda: eps_error(forward(), plain().numpy(), c_in * k * k),
         flops=flops,
         moved=x.nbytes + w.nbytes + dy.nbytes,
     )
 
     def ours() -> tuple[np.ndarray, np.ndarray]:
-        return convolution.input_gradient(dy, w, (28, 28), *how), convolution.kernel_gradient(x, dy, (k, k), *how)
+        dx = convolution.input_gradient(dy, w, (28, 28), *how, winograd=winograd)
+        return dx, convolution.kernel_gradient(x, dy, (k, k), *how, winograd=winograd)
 
     def theirs() -> Any:
         return torch.autograd.grad(ty, (tx, tw), tdy, retain_graph=True)
 
+    def check() -> float:
+        (dx, dw), (tdx, tdw) = ours(), theirs()
+        return max(eps_error(dx, tdx.numpy(), c_out * k * k), eps_error(dw, tdw.numpy(), dy.size / c_out))
+
     yield Row(
-        label(f"conv {c_in}->{c_out} {k}x{k} both gradients", dtype),
+        label(f"{name} both gradients", dtype),
         ours,
         theirs,
-        1.5 if f32 else 4,
-        compare=lambda: eps_error(ours()[0], theirs()[0].numpy(), c_out * k * k),
+        GRADIENTS.get((c_in, c_out, k), (None, None))[f64],
+        compare=check,
         flops=2 * flops,
         moved=2 * (x.nbytes + w.nbytes + dy.nbytes),
     )

@@ -62,6 +62,7 @@ CASES = [
     Case(Dense(1, 2, bias=False), (1, 1)),
     *CONVOLUTIONS,
     Case(Conv2d(1, 1, 5, padding="circular", bias=False), (1, 1, 2, 3)),
+    Case(Conv2d(2, 3, 3, winograd=True), (2, 2, 6, 7)),
     *POOLS,
     *[Case(AdaptiveAveragePool2d(n), (2, 2, 5, 7)) for n in (1, 2, 3, (5, 7), (8, 1))],
     Case(GlobalAveragePool(), (2, 2, 3, 1)),

@@ -3,7 +3,8 @@
 float32 and float64 go through the register-tiled kernels of `kernels.microkernel`, the batch shared among
 threads; everything else (longdouble, ``REFIMPL_JIT=0``, input gradients of few channels) through the plain
 definition in `kernels.convolution`. The tile needs Numba as it is defined: it is imported where a convolution runs.
-Both have the same meaning and the same arguments; results differ by rounding only.
+Both have the same meaning and the same arguments; results differ by rounding only. With ``winograd=True`` a kernel of
+3 x 3 at stride 1 takes a quarter of the multiplications, and rounding errors some ten times as large.
 """
 
 from itertools import product
@@ -21,7 +22,9 @@ Pads = plain.Pads
 output_size = plain.output_size
 
 
-def forward(x: Array, w: Array, stride: Pair, pads: Pads, mode: str, bias: Array | None = None) -> Array:
+def forward(
+    x: Array, w: Array, stride: Pair, pads: Pads, mode: str, bias: Array | None = None, winograd: bool = False
+) -> Array:
     """y[b, o, i, j] = bias[o] + sum_{c, u, v} w[o, c, u, v] x_pad[b, c, s i + u, t j + v]; see `plain.forward`."""
     x, w = validate.real_array("x", x, ndim=4), validate.real_array("w", w, ndim=4)
     _fits("x", x, (len(x), w.shape[1], *x.shape[2:]))
@@ -32,10 +35,15 @@ def forward(x: Array, w: Array, stride: Pair, pads: Pads, mode: str, bias: Array
         if bias is not None:
             y += bias[:, None, None]
         return y
+    x = np.ascontiguousarray(x)
+    if winograd and _minimal(w.shape[2:], stride):
+        from refimpl.numerics import winograd as minimal
+
+        return minimal.forward(x, w, pads, mode, bias)
     from refimpl.numerics.kernels import microkernel
 
     y = memory.empty((len(x), len(w), *output_size(x.shape[2:], w.shape[2:], stride, pads)), x.dtype)
-    x, tiles, padded = np.ascontiguousarray(x), microkernel.panels(w.transpose(2, 3, 1, 0)), _padded(x, pads, mode)
+    tiles, padded = microkernel.panels(w.transpose(2, 3, 1, 0)), plain.layout(x.shape[2:], pads, mode)
     start = np.zeros((len(tiles), tiles.shape[-1]), x.dtype)
     if bias is not None:
         start.reshape(-1)[: len(w)] = bias
@@ -47,7 +55,9 @@ def forward(x: Array, w: Array, stride: Pair, pads: Pads, mode: str, bias: Array
     return y
 
 
-def input_gradient(dy: Array, w: Array, size: Pair, stride: Pair, pads: Pads, mode: str) -> Array:
+def input_gradient(
+    dy: Array, w: Array, size: Pair, stride: Pair, pads: Pads, mode: str, winograd: bool = False
+) -> Array:
     """The adjoint of x -> y; see `plain.input_gradient`. Pixels of one phase of the stride are a forward pass."""
     dy, w = validate.real_array("dy", dy, ndim=4), validate.real_array("w", w, ndim=4)
     _fits("dy", dy, (len(dy), len(w), *output_size(size, w.shape[2:], stride, pads)))
@@ -55,11 +65,11 @@ def input_gradient(dy: Array, w: Array, size: Pair, stride: Pair, pads: Pads, mo
         return plain.input_gradient(dy, w, size, stride, pads, mode)
     if mode == "circular" and any(pads):
         frame = size[0] + pads[0] + pads[1], size[1] + pads[2] + pads[3]
-        return plain.unpad(input_gradient(dy, w, frame, stride, (0, 0, 0, 0), "valid"), size, pads, mode)
+        return plain.unpad(input_gradient(dy, w, frame, stride, (0, 0, 0, 0), "valid", winograd), size, pads, mode)
     down = _phases(size[0], w.shape[2], stride[0], pads[0], dy.shape[2])
     across = _phases(size[1], w.shape[3], stride[1], pads[2], dy.shape[3])
     if stride == (1, 1):  # one phase is all of dx
-        return _turned(dy, w, down[0][2] + across[0][2])
+        return _turned(dy, w, down[0][2] + across[0][2], winograd)
     dx = np.zeros((len(dy), w.shape[1], *size), dy.dtype)
     for (rows, u, high), (columns, v, wide) in product(down, across):
         part = w[:, :, u, v]
@@ -68,9 +78,9 @@ def input_gradient(dy: Array, w: Array, size: Pair, stride: Pair, pads: Pads, mo
     return dx
 
 
-def _turned(dy: Array, w: Array, pads: Pads) -> Array:
+def _turned(dy: Array, w: Array, pads: Pads, winograd: bool = False) -> Array:
     """dy correlated with w turned by 180 degrees, from the output channels of w to its input channels."""
-    return forward(dy, w[:, :, ::-1, ::-1].swapaxes(0, 1), (1, 1), pads, "zero")
+    return forward(dy, w[:, :, ::-1, ::-1].swapaxes(0, 1), (1, 1), pads, "zero", None, winograd)
 
 
 def _phases(n: int, k: int, s: int, p: int, length: int) -> list[tuple[slice, slice, Pair]]:
@@ -88,15 +98,22 @@ def _phases(n: int, k: int, s: int, p: int, length: int) -> list[tuple[slice, sl
     return phases
 
 
-def kernel_gradient(x: Array, dy: Array, kernel: Pair, stride: Pair, pads: Pads, mode: str) -> Array:
+def kernel_gradient(
+    x: Array, dy: Array, kernel: Pair, stride: Pair, pads: Pads, mode: str, winograd: bool = False
+) -> Array:
     """The adjoint of w -> y, the parts of the batch summed in their order; see `plain.kernel_gradient`."""
     x, dy = validate.real_array("x", x, ndim=4), validate.real_array("dy", dy, ndim=4)
     _fits("dy", dy, (len(x), dy.shape[1], *output_size(x.shape[2:], kernel, stride, pads)))
     if not compiled(x, dy):
         return plain.kernel_gradient(x, dy, kernel, stride, pads, mode)
+    x, dy = np.ascontiguousarray(x), np.ascontiguousarray(dy)
+    if winograd and _minimal(kernel, stride):
+        from refimpl.numerics import winograd as minimal
+
+        return minimal.kernel_gradient(x, dy, pads, mode)
     from refimpl.numerics.kernels import microkernel
 
-    x, dy, padded = np.ascontiguousarray(x), np.ascontiguousarray(dy), _padded(x, pads, mode)
+    padded = plain.layout(x.shape[2:], pads, mode)
     zero = np.zeros((*kernel, x.shape[1], dy.shape[1]), x.dtype)
 
     def part(batch: slice) -> Array:
@@ -108,6 +125,10 @@ def kernel_gradient(x: Array, dy: Array, kernel: Pair, stride: Pair, pads: Pads,
     for one in results(part, len(x)):
         dw += one
     return np.ascontiguousarray(microkernel.unpanel(dw, dy.shape[1]).transpose(3, 2, 0, 1))
+
+
+def _minimal(kernel: Pair, stride: Pair) -> bool:
+    return kernel == (3, 3) and stride == (1, 1)
 
 
 def _fits(name: str, array: Array, shape: tuple[int, ...]) -> None:
@@ -125,10 +146,3 @@ def _narrow(channels: int, dtype: np.dtype) -> bool:
     from refimpl.numerics.kernels import microkernel
 
     return channels < microkernel.lanes_of(dtype) // 2
-
-
-def _padded(x: Array, pads: Pads, mode: str) -> tuple[Array, Array, int, int]:
-    """How the images x lie in their padded ones: `plain.runs` down and across, and the padded size."""
-    (top, bottom, left, right), (rows, columns) = pads, x.shape[2:]
-    runs = [np.array(plain.runs(*line, mode)) for line in ((rows, top, bottom), (columns, left, right))]
-    return runs[0], runs[1], rows + top + bottom, columns + left + right

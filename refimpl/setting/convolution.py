@@ -32,13 +32,17 @@ class Conv2d(Layer):
     kernel is centred, an even one has its centre at kh / 2 - 1, up and left of the middle. The size is N at
     stride 1 and ceil(N / s) at stride s. "valid" pads nothing: floor((N - k) / s) + 1.
 
+    ``winograd=True`` takes a quarter of the multiplications of a 3 x 3 kernel at stride 1, in forward and both
+    gradients (float32, float64): more than twice as fast from 32 channels on. It costs accuracy: up to 32 eps of the
+    largest sum of |W| |x|, where the direct sum stays below 4 when signs vary; NaN and infinities fill 4 x 4 tiles.
+
     Derivative: y is bilinear in (W, x), so dW and dx are the two adjoints in `refimpl.numerics.convolution`;
     db = sum over batch and grid of dy.
 
     Raises
     ------
-    ValueError : a size below 1, an unknown padding; at the call, another number of channels or, with
-        "valid", an image smaller than the kernel.
+    ValueError : a size below 1, an unknown padding, winograd with another kernel or stride; at the call, another
+        number of channels or, with "valid", an image smaller than the kernel.
     """
 
     c_in: int
@@ -47,6 +51,7 @@ class Conv2d(Layer):
     stride: int | tuple[int, int] = 1
     padding: Padding = "zero"
     bias: bool = True
+    winograd: bool = False
 
     def __post_init__(self) -> None:
         validate.integer("c_in", self.c_in, low=1)
@@ -55,6 +60,8 @@ class Conv2d(Layer):
         object.__setattr__(self, "stride", pair("stride", self.stride))
         validate.flag("bias", self.bias)
         validate.choice("padding", self.padding, ("zero", "circular", "valid"))
+        if validate.flag("winograd", self.winograd) and (self.kernel, self.stride) != ((3, 3), (1, 1)):
+            validate.fail("winograd", "a kernel of 3 x 3 at stride 1", f"kernel {self.kernel}, stride {self.stride}")
 
     @property
     def pads(self) -> Pads:
@@ -82,16 +89,16 @@ class Conv2d(Layer):
         expect(self, x, None, self.c_in, None, None)
         self._fits(x)
         bias = params["bias"] if self.bias else None
-        return convolution.forward(x, params["weight"], *self._geometry, bias), x
+        return convolution.forward(x, params["weight"], *self._geometry, bias, self.winograd), x
 
     def backward(self, params: Params, x: Array, dy: Array, need: Need = "both") -> Gradients:
         """dx = W^T dy, dW = the correlation of x with dy, db = sum of dy."""
         dx, size, kernel = None, x.shape[2:], pair("kernel", self.kernel)
         if need != "parameters":
-            dx = convolution.input_gradient(dy, params["weight"], size, *self._geometry)
+            dx = convolution.input_gradient(dy, params["weight"], size, *self._geometry, self.winograd)
         if need == "input":
             return dx, None
-        grads = {"weight": convolution.kernel_gradient(x, dy, kernel, *self._geometry)}
+        grads = {"weight": convolution.kernel_gradient(x, dy, kernel, *self._geometry, self.winograd)}
         return dx, grads | ({"bias": np.einsum("boij->o", dy)} if self.bias else {})
 
     def _fits(self, x: Array) -> None:

@@ -143,6 +143,13 @@ def runs(n: int, before: int, after: int, mode: str) -> list[tuple[int, int, int
     return [(p, (p - before) % n, end - p) for p, end in zip(starts, ends)]
 
 
+def layout(size: Pair, pads: Pads, mode: str) -> tuple[Array, Array, int, int]:
+    """How an image lies in its padded one: `runs` down and across as arrays, and the padded size."""
+    (rows, columns), (top, bottom, left, right) = size, pads
+    down, across = (np.array(runs(*line, mode)) for line in ((rows, top, bottom), (columns, left, right)))
+    return down, across, rows + top + bottom, columns + left + right
+
+
 def _pad(x: Array, pads: Pads, mode: str) -> Array:
     """x_pad: zeros around x, or its periodic continuation."""
     if not any(pads):

@@ -230,6 +230,36 @@ def _pad(pixels, W, C, down, across, padded, wide):
 
 
 @kernel
+def channels_last(x, down, across, images):
+    """images[n, p + i, q + j, :C] = x[n, :, r + i, s + j] for all runs, see `_pad`; images (N, high, wide, >= C)."""
+    C, H, W = x.shape[1:]
+    wide, D = images.shape[2:]
+    z = _buffer(H * W * D, x)
+    z[:] = 0
+    for n in range(len(x)):
+        transpose(x, n * C * H * W, H * W, C, H * W, z, 0, D)
+        _pad(z, W, D, down, across, images[n].reshape(-1), wide)
+
+
+@kernel
+def channels_first(images, D, y):
+    """y[n, o, i, j] = images[n, i, j, o], images flat with D >= O channels."""
+    N, O, H, W = y.shape
+    for n in range(N):
+        transpose(images, n * H * W * D, D, H * W, O, y, n * O * H * W, H * W)
+
+
+@kernel
+def products(c, cs, cp, a, as_, ap, ak, b, bs, bk, depth, pixels, width, count):
+    """c[s cs + p cp + l] += sum_{k < depth} a[s as + p ap + k ak] b[s bs + k bk + l], s < count, l < width."""
+    lanes = WIDTH // c.itemsize
+    for s in range(count):
+        for v in range(0, width, 2 * lanes):
+            two = v + 2 * lanes <= width
+            _panel(c, s * cs + v, cp, a, s * as_, 0, ap, ak, b, s * bs + v, 0, bk, 1, depth, pixels, two)
+
+
+@kernel
 def forward(x, w, bias, down, across, high, wide, sh, sw, y):
     """y[b, o, i, j] = bias[o] + sum_{di, dj, c} xp[i sh + di, j sw + dj, c] w[v, di, dj, c, o] for the padded image xp.
 

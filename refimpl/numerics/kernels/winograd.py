@@ -1,0 +1,133 @@
+"""Winograd's minimal filtering F(4 x 4, 3 x 3): the three linear maps between pixels and the points of a tile.
+
+The product of polynomials with 4 and 3 coefficients has 6: its values at 0, 1, -1, 2, -2 and its leading coefficient
+determine it. With these values as rows, A^T of (6, 4) and G of (6, 3) (scaled to keep B integer), the correlation of 6
+numbers d with a kernel g at 4 places, and its derivative in g, are
+
+    y = A ((G g) . (B d)),      dg = G^T ((A^T dy) . (B d)),
+
+with "." entry by entry: 6 products instead of 12. In two dimensions the matrices act on rows and on columns: 36 instead
+of 144. Tiles of 6 x 6 pixels overlap by 2, tiles of 4 x 4 do not.
+
+Vectors hold channels, so that all maps are emitted as sums of whole vectors in registers, with LLVM's vector type. With
+``REFIMPL_JIT=0`` a plain Python map of the same meaning runs.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from refimpl.numerics.jit import ENABLED, kernel
+from refimpl.numerics.kernels.microkernel import WIDTH
+
+A = ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1))
+B = (
+    (4, 0, -5, 0, 1, 0),
+    (0, -4, -4, 1, 1, 0),
+    (0, 4, -4, -1, 1, 0),
+    (0, -2, -1, 2, 1, 0),
+    (0, 2, -1, -2, 1, 0),
+    (0, 4, 0, -5, 0, 1),
+)
+G = ((6, 0, 0), (-4, -4, -4), (-4, 4, -4), (1, 2, 4), (1, -2, 4), (0, 0, 24))  # over 24
+CONSTANT = 7  # the point (1, 1) of 6 x 6, where A^T is 1 everywhere: what is added there is added to all 4 x 4 pixels
+
+if ENABLED:
+    from llvmlite import ir
+    from numba import types
+    from numba.core import cgutils
+    from numba.extending import intrinsic
+
+
+def _emit(context: Any, builder: Any, sig: Any, args: Any, T: Any) -> Any:
+    """LLVM code of the map: load the tile, apply T to rows, then to columns, store."""
+    dst, src = (context.make_array(sig.args[i])(context, builder, args[i]).data for i in (0, 4))
+    size = sig.args[0].dtype.bitwidth // 8
+    lanes = WIDTH // size
+    vector = ir.VectorType(context.get_data_type(sig.args[0].dtype), lanes)
+    fma_type = ir.FunctionType(vector, [vector] * 3)
+    fma = cgutils.get_or_insert_function(builder.module, fma_type, f"llvm.fma.v{lanes}f{8 * size}")
+
+    def place(base: Any, start: Any, strides: Any, k: int, l: int) -> Any:
+        along = [builder.mul(s, ir.Constant(s.type, i)) for s, i in zip(strides, (k, l))]
+        at = builder.add(start, builder.add(*along))
+        return builder.bitcast(builder.gep(base, [at]), vector.as_pointer())
+
+    def combine(row: Any, parts: Any) -> Any:
+        total = None
+        for c, part in ((c, part) for c, part in zip(row, parts) if c):
+            factor = ir.Constant(vector, [float(c)] * lanes)
+            if total is None:
+                total = part if c == 1 else builder.fmul(factor, part)
+            else:
+                total = builder.call(fma, [factor, part, total])
+        return total
+
+    n = range(len(T[0]))
+    columns = [[builder.load(place(src, args[5], args[6:8], k, l), align=size) for k in n] for l in n]
+    half = [[combine(row, column) for column in columns] for row in T]
+    for i, line in enumerate(half):
+        for j, row in enumerate(T):
+            builder.store(combine(row, line), place(dst, args[1], args[2:4], i, j), align=size)
+    return context.get_dummy_value()
+
+
+def _map(T: tuple) -> Any:
+    """dst[d0 + i dk + j dl] = sum_{k, l} T_ik T_jl src[s0 + k sk + l sl] for a vector of consecutive entries."""
+    if not ENABLED:
+        return lambda *args: _plain(np.array(T), *args)
+
+    @intrinsic
+    def tile(typing, dst, d0, dk, dl, src, s0, sk, sl):
+        n = types.intp
+        sig = types.void(dst, n, n, n, src, n, n, n)
+        return sig, lambda context, builder, s, args: _emit(context, builder, s, args, T)
+
+    return tile
+
+
+def _plain(T, dst, d0, dk, dl, src, s0, sk, sl):
+    """The map, as it is written."""
+    lanes, (m, n) = WIDTH // dst.itemsize, T.shape
+    d = np.array([[src.reshape(-1)[s0 + k * sk + l * sl :][:lanes] for l in range(n)] for k in range(n)])
+    for i in range(m):
+        for j in range(m):
+            value = np.einsum("k,l,klc->c", T[i], T[j], d)
+            dst.reshape(-1)[d0 + i * dk + j * dl :][:lanes] = value
+
+
+_B, _A, _At = _map(B), _map(A), _map(tuple(zip(*A)))
+
+
+@kernel
+def to_points(images, rows, columns, overlap, points):
+    """points (tiles, 37, C) = B d B^T of the tiles of 6 x 6 pixels (overlap) or A^T d A of those of 4 x 4.
+
+    images are (N, high, wide, C) with C a multiple of the vector's lanes; row 36 of points is left alone: it keeps
+    one point of all tiles from lying in one set of the cache.
+    """
+    high, wide, C = images.shape[1:]
+    for tile in range(len(points)):
+        n, t, u = tile // (rows * columns), tile // columns % rows, tile % columns
+        for c in range(0, C, WIDTH // images.itemsize):
+            d0, s0 = tile * 37 * C + c, ((n * high + 4 * t) * wide + 4 * u) * C + c
+            if overlap:
+                _B(points, d0, 6 * C, C, images, s0, wide * C, C)
+            else:
+                _At(points, d0, 6 * C, C, images, s0, wide * C, C)
+
+
+@kernel
+def to_pixels(points, rows, columns, high, wide, pixels):
+    """pixels (flat, of images (high, wide, C)) = A M A^T of all tiles (tiles, 37, C).
+
+    Tiles that reach beyond the right or lower edge write into the next row or image, and are overwritten by it: rows
+    of tiles come from left to right last to first. The end of pixels has room for the last ones.
+    """
+    C = points.shape[2]
+    for line in range(len(points) // columns):
+        n, t = line // rows, line % rows
+        for u in range(columns - 1, -1, -1):
+            for c in range(0, C, WIDTH // points.itemsize):
+                d0 = ((n * high + 4 * t) * wide + 4 * u) * C + c
+                _A(pixels, d0, wide * C, C, points, (line * columns + u) * 37 * C + c, 6 * C, C)
