@@ -165,8 +165,8 @@ def _plain_square(dst, d0, ds, src, s0, ss):
 
 
 _square = _turned()
-_14x2, _4x2, _1x2 = _tile(14, 2), _tile(4, 2), _tile(1, 2)
-_14x1, _4x1, _1x1 = _tile(14, 1), _tile(4, 1), _tile(1, 1)
+_14x2, _4x2, _3x2, _1x2 = (_tile(P, 2) for P in (14, 4, 3, 1))
+_14x1, _4x1, _3x1, _1x1 = (_tile(P, 1) for P in (14, 4, 3, 1))
 
 
 @kernel
@@ -174,18 +174,22 @@ def _panel(c, c0, cp, a, a0, ar, ap, ak, b, b0, br, bk, rows, depth, pixels, two
     """The sum above for any number of pixels and a panel of two vectors, or of one."""
     p = 0
     while p < pixels:
-        P = 14 if pixels - p >= 14 else (4 if pixels - p >= 4 else 1)
-        cc, aa = c0 + p * cp, a0 + p * ap
+        P, cc, aa = pixels - p, c0 + p * cp, a0 + p * ap
+        P = 14 if P >= 14 else (4 if P >= 4 else (3 if P == 3 else 1))
         if P == 14 and two:
             _14x2(c, cc, cp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
         elif P == 4 and two:
             _4x2(c, cc, cp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
+        elif P == 3 and two:
+            _3x2(c, cc, cp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
         elif two:
             _1x2(c, cc, cp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
         elif P == 14:
             _14x1(c, cc, cp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
         elif P == 4:
             _4x1(c, cc, cp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
+        elif P == 3:
+            _3x1(c, cc, cp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
         else:
             _1x1(c, cc, cp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
         p += P
