@@ -18,8 +18,8 @@ LLVM: it would compute the P addresses by one chain of additions, which takes lo
 
 The images of one sample are turned into channels-last pixels, squares of vectors at a time (`_square`), and copied
 into a padded image by runs of rows (``down``) and columns (``across``), see `_pad`, so that zero, circular and no
-padding are one code. Samples are independent and summed in order: results do not depend on how a batch is split
-among threads.
+padding are one code; sums leave out the rows of zeros above and below. Samples are independent and summed in order:
+results do not depend on how a batch is split among threads.
 """
 
 from typing import Any
@@ -276,6 +276,7 @@ def forward(x, w, bias, down, across, high, wide, sh, sw, y):
     row, line, step = wide * C, Wo * width, kw * C * width
     band = max(1, min(Ho, CACHED // (line * x.itemsize)))  # rows of y that stay in the first cache
     z, xp, out = _buffer(H * W * C, x), np.zeros(high * wide * C, x.dtype), _buffer(band * line, x)
+    first, last = down[0, 0], down[-1, 0] + down[-1, 2]  # rows of xp that hold pixels
     together = max(1, min(kh, CACHED // (step * x.itemsize)))  # kernel rows whose part of w stays in the first cache
     for n in range(B):
         transpose(x, n * C * H * W, H * W, C, H * W, z, 0, C)
@@ -287,10 +288,12 @@ def forward(x, w, bias, down, across, high, wide, sh, sw, y):
                     for l in range(width):
                         out[p * width + l] = bias[v, l]
                 for di in range(0, kh, together):
-                    at, rest = (v * kh + di) * step, min(together, kh - di)
                     for i in range(rows):
-                        a0 = ((top + i) * sh + di) * row
-                        _panel(out, i * line, width, xp, a0, row, sw * C, 1, w, at, step, width, rest, kw * C, Wo, two)
+                        r = (top + i) * sh
+                        u = max(di, first - r)
+                        length = min(di + together, kh, last - r) - u
+                        a0, at, c0 = (r + u) * row, (v * kh + u) * step, i * line
+                        _panel(out, c0, width, xp, a0, row, sw * C, 1, w, at, step, width, length, kw * C, Wo, two)
                 transpose(out, 0, width, rows * Wo, min(width, O - v * width), y, to, pixels)
 
 
@@ -304,6 +307,7 @@ def kernel_gradient(x, dy, down, across, high, wide, sh, sw, dw):
     B, O, Ho, Wo = dy.shape
     H, W, row, pixels, two = x.shape[2], x.shape[3], wide * C, Ho * Wo, width * x.itemsize > WIDTH
     z, xp, g = _buffer(H * W * C, x), np.zeros(high * wide * C, x.dtype), _buffer(pixels * width, x)
+    first, last = down[0, 0], down[-1, 0] + down[-1, 2]  # rows of xp that hold pixels
     g[:] = 0
     for n in range(B):
         transpose(x, n * C * H * W, H * W, C, H * W, z, 0, C)
@@ -312,7 +316,10 @@ def kernel_gradient(x, dy, down, across, high, wide, sh, sw, dw):
             transpose(dy, (n * O + v * width) * pixels, pixels, min(width, O - v * width), pixels, g, 0, width)
             for di in range(kh):
                 c0 = (v * kh + di) * kw * C * width
-                _panel(dw, c0, width, xp, di * row, sh * row, 1, sw * C, g, 0, Wo * width, width, Ho, Wo, kw * C, two)
+                low = max(0, -(-(first - di) // sh))
+                rows = min(Ho, -(-(last - di) // sh)) - low
+                a0, b0 = (low * sh + di) * row, low * Wo * width
+                _panel(dw, c0, width, xp, a0, sh * row, 1, sw * C, g, b0, Wo * width, width, rows, Wo, kw * C, two)
 
 
 def panels(w: Array) -> Array:
