@@ -23,7 +23,7 @@ def forward(x: Array, w: Array, pads: Pads, mode: str, bias: Array | None) -> Ar
     high, wide = output_size(x.shape[2:], (3, 3), (1, 1), pads)
     rows, columns = -(-high // 4), -(-wide // 4)
     C, D, O, P = x.shape[1], _whole(x.shape[1], x), len(w), _whole(len(w), x)
-    U, start = _zeros((36, C, P), x), np.zeros((37, P), x.dtype)
+    U, start = _zeros((36, C, P), x), np.zeros((36, P), x.dtype)
     U[..., :O] = (KERNEL @ w.transpose(2, 3, 1, 0).reshape(9, -1)).reshape(36, C, O)
     if bias is not None:
         start[winograd.CONSTANT, :O] = bias
@@ -32,13 +32,12 @@ def forward(x: Array, w: Array, pads: Pads, mode: str, bias: Array | None) -> Ar
 
     def part(batch: slice) -> None:
         points = _Points(x[batch], pads, mode, (high, wide), 2, step)
-        M = _zeros((len(points.memory), 37, P), x)
-        pixels = _zeros((((step * high + 4) * wide + 4) * P,), x)
+        M = _empty((len(points.memory), 37, P), x)
+        pixels = _empty((((step * high + 4) * wide + 4) * P,), x)
         for first in range(batch.start, batch.stop, step):
             few = slice(first, min(first + step, batch.stop))
             V = points(x[few])
-            M[: len(V)] = start
-            microkernel.products(M, P, 37 * P, V, D, 37 * D, 1, U, C * P, P, C, len(V), P, 36)
+            microkernel.products(start, M, P, 37 * P, V, D, 37 * D, 1, U, C * P, P, C, len(V), P)
             winograd.to_pixels(M[: len(V)], rows, columns, high, wide, pixels)
             microkernel.channels_first(pixels, P, y[few])
 
@@ -59,7 +58,7 @@ def kernel_gradient(x: Array, dy: Array, pads: Pads, mode: str) -> Array:
         for first in range(batch.start, batch.stop, step):
             few = slice(first, min(first + step, batch.stop))
             V, W = inner(x[few]), outer(dy[few])
-            microkernel.products(dU, C * P, P, V, D, 1, 37 * D, W, P, 37 * P, len(V), C, P, 36)
+            microkernel.products(dU[:, 0, :0], dU, C * P, P, V, D, 1, 37 * D, W, P, 37 * P, len(V), C, P)
         return dU
 
     dU = np.zeros((36, C, P), x.dtype)
@@ -78,7 +77,7 @@ class _Points:
         filled = pads[0], high - pads[0] - x.shape[2], pads[2], wide - pads[2] - x.shape[3]
         self.layout = layout(x.shape[2:], filled, mode)[:2]
         self.images = _zeros((min(step, len(x)), high, wide, D), x)
-        self.memory = _zeros((len(self.images) * self.rows * self.columns, 37, D), x)
+        self.memory = _empty((len(self.images) * self.rows * self.columns, 37, D), x)
 
     def __call__(self, x: Array) -> Array:
         points = self.memory[: len(x) * self.rows * self.columns]
@@ -87,9 +86,14 @@ class _Points:
         return points
 
 
+def _empty(shape: tuple[int, ...], like: Array) -> Array:
+    """An array in like's dtype that starts at a multiple of a vector."""
+    return microkernel._buffer(prod(shape), like).reshape(shape)
+
+
 def _zeros(shape: tuple[int, ...], like: Array) -> Array:
-    """Zeros in like's dtype that start at a multiple of a vector."""
-    made = microkernel._buffer(prod(shape), like).reshape(shape)
+    """The same, of zeros."""
+    made = _empty(shape, like)
     made[:] = 0
     return made
 

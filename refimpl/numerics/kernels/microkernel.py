@@ -254,10 +254,17 @@ def channels_first(images, D, y):
 
 
 @kernel
-def products(c, cs, cp, a, as_, ap, ak, b, bs, bk, depth, pixels, width, count):
-    """c[s cs + p cp + l] += sum_{k < depth} a[s as + p ap + k ak] b[s bs + k bk + l], s < count, l < width."""
-    lanes = WIDTH // c.itemsize
-    for s in range(count):
+def products(start, c, cs, cp, a, as_, ap, ak, b, bs, bk, depth, pixels, width):
+    """c[s cs + p cp + l] = start[s, l] + sum_{k < depth} a[s as + p ap + k ak] b[s bs + k bk + l] for all s, l < width.
+
+    Without columns in start the sum is added to c.
+    """
+    lanes, flat = WIDTH // c.itemsize, c.reshape(-1)
+    for s in range(len(start)):
+        for p in range(pixels):
+            row = flat[s * cs + p * cp :]
+            for l in range(start.shape[1]):
+                row[l] = start[s, l]
         for v in range(0, width, 2 * lanes):
             two = v + 2 * lanes <= width
             _panel(c, s * cs + v, cp, a, s * as_, 0, ap, ak, b, s * bs + v, 0, bk, 1, depth, pixels, two)
