@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from refimpl import numerics
 from refimpl.numerics.files import check_writable, write_text
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -169,3 +171,21 @@ def test_kernels_run_where_no_cache_can_be_written(tmp_path):
         assert computed(tmp_path / place) == expected
     assert computed(tmp_path / "cache", preexec_fn=no_room) == expected
     assert not [path for path in (tmp_path / "cache").rglob("*") if ".tmp." in path.name]
+
+
+def test_a_kernel_is_compiled_anew_when_one_that_it_calls_has_changed(tmp_path):
+    shutil.copytree(Path(numerics.__file__).parent, tmp_path / "refimpl" / "numerics")
+    (tmp_path / "refimpl" / "__init__.py").write_text("")
+    kernels = tmp_path / "refimpl" / "numerics" / "kernels"
+    head = "from refimpl.numerics.jit import kernel\n"
+    caller = "from refimpl.numerics.kernels.inner import inner\n\n@kernel\ndef outer(x):\n    return inner(x) + 1\n"
+    (kernels / "outer.py").write_text(head + caller)
+    environment = ENVIRONMENT | {"PYTHONPATH": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    found = []
+    for factor in ("2", "3", "3"):
+        (kernels / "inner.py").write_text(head + f"\n@kernel\ndef inner(x):\n    return {factor} * x\n")
+        program = "from refimpl.numerics.kernels.outer import outer as f"
+        program += "; print(f(5), *f.dispatcher.stats.cache_hits.values())"
+        done = run("-c", program, env=environment, cwd=tmp_path)
+        found.append(done.stdout.split())
+    assert found == [["11"], ["16"], ["16", "1"]], found

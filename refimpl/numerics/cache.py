@@ -1,7 +1,11 @@
-"""Numba's cache on disk, here never trusted and never needed: a damaged one is replaced, a full disk left alone."""
+"""Numba's cache on disk, here never trusted and never needed: a damaged one is replaced, a full disk left alone.
+
+A kernel may call kernels of other files. Numba looks at the file of the kernel alone; here all of `kernels` counts.
+"""
 
 import pickle
 from contextlib import suppress
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -42,6 +46,7 @@ class Cache(FunctionCache):
     def __init__(self, function: Any) -> None:
         super().__init__(function)
         self._cache_file.__class__ = Files
+        self._cache_file._source_stamp = self._cache_file._source_stamp, _sources()
 
     def load_overload(self, signature: Any, context: Any) -> Any:
         """The compiled kernel, or None where there is none that can be read: then it is compiled and written anew."""
@@ -56,3 +61,10 @@ class Cache(FunctionCache):
         """Keep a compiled kernel, where there is room."""
         with suppress(OSError):
             super().save_overload(signature, data)
+
+
+@cache
+def _sources() -> str:
+    """A digest of every file with kernels."""
+    files = sorted((Path(__file__).parent / "kernels").glob("*.py"))
+    return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

@@ -1,1 +1,1 @@
-"""Every Numba kernel, one self-contained file a family; kernels never call kernels of another file."""
+"""Every Numba kernel, one file a family; they may call each other, see `refimpl.numerics.cache`."""

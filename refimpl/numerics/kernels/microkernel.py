@@ -27,69 +27,43 @@ from typing import Any
 import numpy as np
 
 from refimpl.numerics.jit import ENABLED, kernel
+from refimpl.numerics.kernels.vectors import WIDTH, Vectors, lanes_of
 
 Array = np.ndarray
 CACHED = 24 * 1024  # bytes of the kernel that should stay in the first cache
 
 if ENABLED:
-    import llvmlite.binding as llvm
     from llvmlite import ir
     from numba import types
     from numba.core import cgutils
     from numba.extending import intrinsic
 
-    WIDTH = 64 if llvm.get_host_cpu_features().get("avx512f") else 32  # bytes of a vector
-else:
-    WIDTH = 64
-
-
-def lanes_of(dtype: np.dtype) -> int:
-    """Numbers in one vector."""
-    return WIDTH // np.dtype(dtype).itemsize
-
 
 def _emit(context: Any, builder: Any, sig: Any, args: Any, P: int, V: int) -> Any:
     """LLVM code of the tile: load C, loop over (r, k), store C."""
-    C, A, B = (context.make_array(sig.args[i])(context, builder, args[i]).data for i in (0, 3, 8))
+    of = Vectors(context, builder, sig, args)
+    C, A, B = of.data(0), of.data(3), of.data(8)
     (c0, cp), (a0, ar, ap, ak), (b0, br, bk, rows, depth) = args[1:3], args[4:8], args[9:14]
-    scalar, size = context.get_data_type(sig.args[0].dtype), sig.args[0].dtype.bitwidth // 8
-    lanes, int32 = WIDTH // size, ir.IntType(32)
-    vector = ir.VectorType(scalar, lanes)
-    fma_type, same = ir.FunctionType(vector, [vector] * 3), ir.FunctionType(A.type, [A.type])
-    fma = cgutils.get_or_insert_function(builder.module, fma_type, f"llvm.fma.v{lanes}f{8 * size}")
-    nowhere, first = ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(int32, lanes), [0] * lanes)
-
-    def index(base: Any, stride: Any, i: int | Any) -> Any:
-        return builder.add(base, builder.mul(stride, ir.Constant(args[1].type, i) if isinstance(i, int) else i))
-
-    def place(base: Any, offset: Any) -> Any:
-        return builder.bitcast(builder.gep(base, [offset]), vector.as_pointer())
-
-    def broadcast(x: Any) -> Any:
-        return builder.shuffle_vector(builder.insert_element(nowhere, x, ir.Constant(int32, 0)), nowhere, first)
-
-    one = ir.Constant(args[1].type, 1)
-    where = [[index(index(c0, cp, p), one, v * lanes) for v in range(V)] for p in range(P)]
-    tile = [[cgutils.alloca_once(builder, vector) for v in range(V)] for p in range(P)]  # registers, after LLVM's SROA
-    for p in range(P):
-        for v in range(V):
-            builder.store(builder.load(place(C, where[p][v]), align=size), tile[p][v])
+    where = [of.index(c0, (cp, p), (1, v * of.lanes)) for p in range(P) for v in range(V)]
+    tile = of.registers([of.load(C, at) for at in where])
     fourth = [cgutils.alloca_once(builder, A.type) for _ in range(0, P, 4)]  # where every fourth p reads A
+    hidden = ir.FunctionType(A.type, [A.type])
     with cgutils.for_range(builder, rows) as r:
         for i, at in enumerate(fourth):
-            builder.store(builder.gep(A, [index(index(a0, ar, r.index), ap, 4 * i)]), at)
+            builder.store(builder.gep(A, [of.index(a0, (ar, r.index), (ap, 4 * i))]), at)
         with cgutils.for_range(builder, depth) as k:
-            b = index(index(b0, br, r.index), bk, k.index)
-            w = [builder.load(place(B, index(b, one, v * lanes)), align=size) for v in range(V)]
+            b = of.index(b0, (br, r.index), (bk, k.index))
+            w = [of.load(B, of.index(b, (1, v * of.lanes))) for v in range(V)]
             for p in range(P):
-                x = broadcast(builder.load(builder.gep(builder.load(fourth[p // 4]), [index(ap, ap, p % 4 - 1)])))
-                for v in range(V):
-                    builder.store(builder.call(fma, [x, w[v], builder.load(tile[p][v])]), tile[p][v])
+                x = of.broadcast(
+                    builder.load(builder.gep(builder.load(fourth[p // 4]), [builder.mul(ap, ap.type(p % 4))]))
+                )
+                for v, total in enumerate(tile[p * V : (p + 1) * V]):
+                    builder.store(of.fma(x, w[v], builder.load(total)), total)
             for at in fourth:
-                builder.store(builder.asm(same, "", "=r,0", [builder.gep(builder.load(at), [ak])], False), at)
-    for p in range(P):
-        for v in range(V):
-            builder.store(builder.load(tile[p][v]), place(C, where[p][v]), align=size)
+                builder.store(builder.asm(hidden, "", "=r,0", [builder.gep(builder.load(at), [ak])], False), at)
+    for total, at in zip(tile, where):
+        of.store(builder.load(total), C, at)
     return context.get_dummy_value()
 
 
@@ -119,29 +93,19 @@ def _plain(P, V, c, c0, cp, a, a0, ar, ap, ak, b, b0, br, bk, rows, depth):
 
 def _emit_square(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     """LLVM code of `_square`: load L vectors, exchange halves, quarters, ... of them in pairs, store them."""
-    dst, src = (context.make_array(sig.args[i])(context, builder, args[i]).data for i in (0, 3))
-    size = sig.args[0].dtype.bitwidth // 8
-    lanes = WIDTH // size
-    vector = ir.VectorType(context.get_data_type(sig.args[0].dtype), lanes)
-
-    def place(base: Any, line: Any, i: int) -> Any:
-        at = builder.add(line[0], builder.mul(line[1], ir.Constant(line[1].type, i)))
-        return builder.bitcast(builder.gep(base, [at]), vector.as_pointer())
-
-    def mixed(a: Any, b: Any, order: list[int]) -> Any:
-        return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(ir.IntType(32), lanes), order))
-
-    rows = [builder.load(place(src, args[4:6], i), align=size) for i in range(lanes)]
+    of = Vectors(context, builder, sig, args)
+    dst, src, lanes = of.data(0), of.data(3), of.lanes
+    rows = [of.load(src, of.index(args[4], (args[5], i))) for i in range(lanes)]
     d = lanes // 2
     while d:  # lane j of row i and lane i of row j differ in the same bits: exchange one bit at a time
         upper = [j + d if not j & d else lanes + j for j in range(lanes)]
         lower = [j if not j & d else lanes + j - d for j in range(lanes)]
-        for i in range(lanes):
-            if not i & d:
-                rows[i], rows[i + d] = mixed(rows[i], rows[i + d], lower), mixed(rows[i], rows[i + d], upper)
+        for i in (i for i in range(lanes) if not i & d):
+            a, b = rows[i], rows[i + d]
+            rows[i], rows[i + d] = of.shuffle(a, b, lower), of.shuffle(a, b, upper)
         d //= 2
     for i, part in enumerate(rows):
-        builder.store(part, place(dst, args[1:3], i), align=size)
+        of.store(part, dst, of.index(args[1], (args[2], i)))
     return context.get_dummy_value()
 
 

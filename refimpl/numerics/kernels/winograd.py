@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.numerics.jit import ENABLED, kernel
-from refimpl.numerics.kernels.microkernel import WIDTH
+from refimpl.numerics.kernels.vectors import WIDTH, Vectors
 
 A = ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1))
 B = (
@@ -33,42 +33,27 @@ G = ((6, 0, 0), (-4, -4, -4), (-4, 4, -4), (1, 2, 4), (1, -2, 4), (0, 0, 24))  #
 CONSTANT = 7  # the point (1, 1) of 6 x 6, where A^T is 1 everywhere: what is added there is added to all 4 x 4 pixels
 
 if ENABLED:
-    from llvmlite import ir
     from numba import types
-    from numba.core import cgutils
     from numba.extending import intrinsic
 
 
 def _emit(context: Any, builder: Any, sig: Any, args: Any, T: Any) -> Any:
     """LLVM code of the map: load the tile, apply T to rows, then to columns, store."""
-    dst, src = (context.make_array(sig.args[i])(context, builder, args[i]).data for i in (0, 4))
-    size = sig.args[0].dtype.bitwidth // 8
-    lanes = WIDTH // size
-    vector = ir.VectorType(context.get_data_type(sig.args[0].dtype), lanes)
-    fma_type = ir.FunctionType(vector, [vector] * 3)
-    fma = cgutils.get_or_insert_function(builder.module, fma_type, f"llvm.fma.v{lanes}f{8 * size}")
-
-    def place(base: Any, start: Any, strides: Any, k: int, l: int) -> Any:
-        along = [builder.mul(s, ir.Constant(s.type, i)) for s, i in zip(strides, (k, l))]
-        at = builder.add(start, builder.add(*along))
-        return builder.bitcast(builder.gep(base, [at]), vector.as_pointer())
+    of = Vectors(context, builder, sig, args)
+    dst, src, n = of.data(0), of.data(4), range(len(T[0]))
 
     def combine(row: Any, parts: Any) -> Any:
-        total = None
-        for c, part in ((c, part) for c, part in zip(row, parts) if c):
-            factor = ir.Constant(vector, [float(c)] * lanes)
-            if total is None:
-                total = part if c == 1 else builder.fmul(factor, part)
-            else:
-                total = builder.call(fma, [factor, part, total])
+        (c, part), *rest = [(c, part) for c, part in zip(row, parts) if c]
+        total = part if c == 1 else builder.fmul(of.same(c), part)
+        for c, part in rest:
+            total = of.fma(of.same(c), part, total)
         return total
 
-    n = range(len(T[0]))
-    columns = [[builder.load(place(src, args[5], args[6:8], k, l), align=size) for k in n] for l in n]
+    columns = [[of.load(src, of.index(args[5], (args[6], k), (args[7], l))) for k in n] for l in n]
     half = [[combine(row, column) for column in columns] for row in T]
     for i, line in enumerate(half):
         for j, row in enumerate(T):
-            builder.store(combine(row, line), place(dst, args[1], args[2:4], i, j), align=size)
+            of.store(combine(row, line), dst, of.index(args[1], (args[2], i), (args[3], j)))
     return context.get_dummy_value()
 
 
