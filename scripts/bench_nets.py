@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,11 +23,10 @@ def perceptron() -> tuple[Network, nn.Module, tuple[int, ...]]:
     return mlp([784, 200, 80, 10]), nn.Sequential(*sizes), (784,)
 
 
-def small() -> tuple[Network, nn.Module, tuple[int, ...]]:
+def small(winograd: bool = False) -> tuple[Network, nn.Module, tuple[int, ...]]:
     """Two 3 x 3 convolutions of 16 and 32 channels on 28 x 28 pixels, each pooled and cut off, and a dense layer."""
-    net = Network(
-        [Conv2d(1, 16, 3), MaxPool2d(2), ReLU(), Conv2d(16, 32, 3), MaxPool2d(2), ReLU(), Flatten(), Dense(1568, 10)]
-    )
+    second = Conv2d(16, 32, 3, winograd=winograd)
+    net = Network([Conv2d(1, 16, 3), MaxPool2d(2), ReLU(), second, MaxPool2d(2), ReLU(), Flatten(), Dense(1568, 10)])
     peer = nn.Sequential(
         nn.Conv2d(1, 16, 3, padding=1), nn.MaxPool2d(2), nn.ReLU(),
         nn.Conv2d(16, 32, 3, padding=1), nn.MaxPool2d(2), nn.ReLU(),
@@ -58,7 +58,12 @@ class _Block(nn.Module):
         return self.shortcut(x) + self.branch(x)
 
 
-NETS = {"784-200-80-10": perceptron, "small conv net": small, "ResNet-18": residual}
+NETS: dict[str, Callable[[], tuple[Network, nn.Module, tuple[int, ...]]]] = {
+    "784-200-80-10": perceptron,
+    "small conv net": small,
+    "small conv net, Winograd": partial(small, winograd=True),
+    "ResNet-18": residual,
+}
 
 
 class Ours:
