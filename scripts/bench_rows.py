@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from refimpl.numerics import convolution
 from refimpl.numerics.compare import eps_error
 from refimpl.numerics.kernels import csr, microkernel
-from refimpl.numerics.sparse import compress
+from refimpl.numerics.sparse import compress, feature_major
 from refimpl.numerics.threads import over_batch
 from refimpl.setting import GELU, CrossEntropy, Dense, ReLU
 from refimpl.setting.risk import risk_and_gradient
@@ -173,9 +173,8 @@ def sparse_products(quick: bool) -> Iterator[Row]:
 
 def _products_row(W: np.ndarray, x: np.ndarray, dy: np.ndarray, tx: Any, tdy: Any, name: str, goal: float) -> Row:
     """The two products, a feature a row, as the kernels keep them."""
-    rows, tW, X, dY = compress(W), torch.from_numpy(W), np.ascontiguousarray(x.T), np.ascontiguousarray(dy.T)
+    rows, tW, (X, dX, Y, dY) = compress(W), torch.from_numpy(W), map(feature_major, (x, x, dy, dy))
     assert rows is not None
-    Y, dX = np.empty_like(dY), np.empty_like(X)
 
     def ours() -> tuple[np.ndarray, np.ndarray]:
         csr.times(rows.starts, rows.columns, rows.values, X, Y)

@@ -36,21 +36,52 @@ def test_products_of_dyadic_numbers_are_equal(density, batch, dtype):
     assert np.array_equal(y, x @ W.T) and np.array_equal(dx, dy @ W)
 
 
-def test_the_plain_twins_are_what_the_vectors_do(dtype):
-    """A row of the product, and the nonzero entries of a vector side by side, by their definitions."""
+@pytest.mark.parametrize("density", [0.05, 1.0])
+def test_products_by_blocks_of_columns(density, dtype):
+    """More columns than the cache holds rows of X, few entries in each row or many; a batch beyond eight vectors."""
+    rng = np.random.default_rng(3)
+    W = np.where(rng.random((7, 2000)) < density, dyadic(rng, (7, 2000), dtype), 0).astype(dtype)
+    rows, x, dy = sparse.compress(W), dyadic(rng, (150, 2000), dtype), dyadic(rng, (150, 7), dtype)
+    assert csr.CACHED // (8 * csr.WIDTH) < 2000 / 2
+    assert np.array_equal(sparse.times(rows, x), x @ W.T)
+    assert np.array_equal(sparse.times_transposed(rows, dy), dy @ W)
+
+
+def test_compressed_rows(dtype):
+    """The last entry 0 or not, rows of zeros, -0, NaN and numbers below all normal ones: as NumPy finds them."""
+    tiny = np.finfo(dtype).smallest_subnormal
+    for last in (0, 3):
+        W = np.array([[0, 0, 0], [0, tiny, -0.0], [np.nan, 0, 2], [0, 0, 0], [-1, 0, last]], dtype)
+        rows = sparse.compress(W)
+        i, j = np.nonzero(W)
+        assert np.array_equal(rows.starts, np.searchsorted(i, np.arange(6)))
+        assert np.array_equal(rows.columns, j) and np.array_equal(rows.values, W[i, j], equal_nan=True)
+
+
+def test_batches_by_feature(dtype):
+    """x^T with zeros up to an even count of vectors, at an address that is a multiple of a vector."""
+    lanes, x = csr.WIDTH // np.dtype(dtype).itemsize, np.arange(1, 3 * 70 + 1, dtype=dtype).reshape(70, 3)
+    for batch in (1, 2 * lanes, 70):
+        X = sparse.feature_major(x[:batch])
+        assert X.shape == (3, -(-batch // (2 * lanes)) * 2 * lanes) and X.ctypes.data % 32 == 0
+        assert np.array_equal(X[:, :batch], x[:batch].T) and not X[:, batch:].any()
+
+
+@pytest.mark.parametrize("scatter", [False, True])
+def test_the_plain_twin_is_what_the_vectors_do(scatter, dtype):
+    """A row of the product by its definition: entries 1 ... 4 in columns below the end, lanes 1 ... 2 of X, y at 3."""
     rng, lanes = np.random.default_rng(2), csr.WIDTH // np.dtype(dtype).itemsize
-    X, y = dyadic(rng, (6, 2 * lanes), dtype), np.full((2, 2 * lanes), -9, dtype)
-    values, columns = dyadic(rng, 4, dtype), np.array([5, 0, 3, 2], np.int32)
-    csr._plain(1, y, 2 * lanes + 3, X, lanes, 2 * lanes, values, columns, 1, 4)
-    assert np.array_equal(y.ravel()[2 * lanes + 3 :][:lanes], values[1:] @ X[[0, 3, 2], lanes:])
-    assert (y[0] == -9).all() and (y[1, :3] == -9).all() and (y[1, lanes + 3 :] == -9).all()
-    row = dyadic(rng, 2 * lanes, dtype)
-    row[lanes + 2], row[-1] = 0, np.nan
-    where, kept = np.full(lanes + 1, -1), np.full(lanes + 1, -9, dtype)
-    last = csr._plain_pack(where, kept, 1, row, lanes)
-    expected = lanes + np.flatnonzero(row[lanes:] != 0)
-    assert last == 1 + len(expected) and np.array_equal(where[1:last], expected)
-    assert np.array_equal(kept[1:last], row[expected], equal_nan=True) and (where[last:] == -1).all()
+    X, y = dyadic(rng, (6, 3 * lanes), dtype), dyadic(rng, 4 * lanes, dtype)
+    values, columns = dyadic(rng, 5, dtype), np.array([5, 0, 2, 3, 5], np.uint32)
+    used, part = [0, 2, 3], y[3 : 3 + 2 * lanes].copy()
+    new_X, new_y = X.copy(), y.copy()
+    if scatter:
+        new_X[used, lanes:] += np.outer(values[1:4], part)
+    else:
+        new_y[3 : 3 + 2 * lanes] += values[1:4] @ X[used, lanes:]
+    assert csr._plain(2, scatter, y, 3, X, lanes, 3 * lanes, values, columns, 1, 5, 4) == 4
+    assert np.array_equal(X, new_X) and np.array_equal(y, new_y)
+    assert csr._plain(2, scatter, y, 3, X, lanes, 3 * lanes, values, columns, 1, 3, 4) == 3
 
 
 def test_nan_in_the_matrix_is_an_entry(dtype):

@@ -1,10 +1,11 @@
 """Products with a sparse matrix stored by rows (CSR) for batches of row vectors: equal to dense ones up to rounding."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from refimpl.numerics import validate
+from refimpl.numerics import memory, validate
 
 Array = np.ndarray
 
@@ -29,39 +30,56 @@ def compress(W: Array, share: float = 1.0) -> Compressed | None:
         return None
     from refimpl.numerics.kernels import csr
 
-    starts = np.empty(len(W) + 1, np.int64)
-    columns, values = np.empty(count, np.int32), np.empty(count, W.dtype)
+    starts = np.empty(len(W) + 1, np.uint64)
+    columns, values = np.empty(count + 1, np.uint32), np.empty(count + 1, W.dtype)
     csr.compress(W, starts, columns, values)
-    return Compressed(starts, columns, values, W.shape)
+    return Compressed(starts, columns[:count], values[:count], W.shape)
 
 
 def times(W: Compressed, x: Array) -> Array:
     """x W^T for x (batch, m)."""
-    x = _fitting("x", x, W, W.shape[1])
     from refimpl.numerics.kernels import csr
 
-    y = np.empty((W.shape[0], len(x)), x.dtype)
-    csr.times(*W[:3], _transposed(x), y)
-    return _transposed(y)
+    return _product(csr.times, W, _fitting("x", x, W, W.shape[1]), W.shape[0])
 
 
 def times_transposed(W: Compressed, dy: Array) -> Array:
     """dy W for dy (batch, n): the adjoint of `times`."""
-    dy = _fitting("dy", dy, W, W.shape[0])
     from refimpl.numerics.kernels import csr
 
-    dx = np.empty((W.shape[1], len(dy)), dy.dtype)
-    csr.times_transposed(*W[:3], _transposed(dy), dx)
-    return _transposed(dx)
+    return _product(csr.times_transposed, W, _fitting("dy", dy, W, W.shape[0]), W.shape[1])
 
 
-def _transposed(x: Array) -> Array:
-    """x^T as a matrix of its own: NumPy's copy of a transposed view takes up to five times as long."""
+def _product(kernel: Callable, W: Compressed, x: Array, width: int) -> Array:
+    """Eight vectors of the batch at a time, whose columns mostly fit the second cache."""
+    from refimpl.numerics.kernels import csr, microkernel
+
+    y, part = memory.empty((len(x), width), x.dtype), 8 * csr.WIDTH // x.itemsize
+    for first in range(0, len(x), part):
+        X = feature_major(x[first : first + part])
+        Y = _aligned(width, X.shape[1], x.dtype)
+        kernel(*W[:3], X, Y)
+        batch = min(part, len(x) - first)
+        microkernel.transpose(Y, 0, Y.shape[1], width, batch, y, first * width, width)  # NumPy takes five times as long
+    return y
+
+
+def feature_major(x: Array) -> Array:
+    """x^T for x (batch, m) as the kernels take it: with zeros up to an even count of vectors."""
+    from refimpl.numerics.kernels import csr, microkernel
+
+    (batch, m), two = x.shape, 2 * csr.WIDTH // x.itemsize
+    X = _aligned(m, -(-batch // two) * two, x.dtype)
+    X[:, batch:] = 0
+    microkernel.transpose(np.ascontiguousarray(x), 0, m, batch, m, X, 0, X.shape[1])
+    return X
+
+
+def _aligned(rows: int, width: int, dtype: np.dtype) -> Array:
+    """An empty matrix at an address at which no vector straddles two cache lines."""
     from refimpl.numerics.kernels import microkernel
 
-    (m, n), out = x.shape, np.empty(x.shape[::-1], x.dtype)
-    microkernel.transpose(np.ascontiguousarray(x), 0, n, m, n, out, 0, m)
-    return out
+    return microkernel._buffer(rows * width, np.empty(0, dtype)).reshape(rows, width)
 
 
 def _fitting(name: str, x: Array, W: Compressed, width: int) -> Array:
