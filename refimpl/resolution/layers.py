@@ -139,30 +139,39 @@ class SpectralConv(Layer):
 
     def _gather(self, half: Array, s: spectral.Band) -> Array:
         """W on the band, (K_1, ..., K_d, c_in, c_out): entries at |k_a| = M_a/2 halved, read at both signs."""
-        W = half[..., : s[-1] + 1]
-        for axis, (m, k) in enumerate(zip(self.modes, s)):
-            last = axis == len(s) - 1
-            W = W if last else np.take(W, spectral.frequencies(k, last) % m, axis + 2)
-            W = W * spectral.along(spectral.split_weights(m, k, last), axis + 2, W)
-        return np.ascontiguousarray(np.moveaxis(self._symmetric(W, s), (0, 1), (-1, -2)))
+        W = np.ascontiguousarray(np.moveaxis(half[..., : s[-1] + 1], (0, 1), (-1, -2)))
+        for axis, (m, k) in enumerate(zip(self.modes[:-1], s)):
+            read = np.moveaxis(W, axis, 0)
+            W = np.moveaxis(np.concatenate([read[m - k :], read[: k + 1]]), 0, axis)
+        return self._symmetric(self._split(W, s), s)
 
     def _scatter(self, dW: Array, s: spectral.Band) -> Array:
         """The adjoint of `_gather`."""
-        half = self._symmetric(np.moveaxis(dW, (-1, -2), (0, 1)), s)
-        for axis, (m, k) in enumerate(zip(self.modes, s)):
-            last = axis == len(s) - 1
-            target, n = spectral.frequencies(k, last) % m, (m // 2 + 1 if last else m)
-            weights = spectral.split_weights(m, k, last)
-            half = fourier.scatter(half, axis + 2, n, np.arange(len(target)), target, weights)
+        dW = self._split(self._symmetric(dW, s), s)
+        for axis, (m, k) in enumerate(zip(self.modes[:-1], s)):
+            read = np.moveaxis(dW, axis, 0)
+            written = np.zeros((m, *read.shape[1:]), dW.dtype)
+            written[m - k :] = read[:k]
+            written[: k + 1] += read[k:]
+            dW = np.moveaxis(written, 0, axis)
+        half = np.zeros((self.c_out, self.c_in, *self.modes[:-1], self.modes[-1] // 2 + 1), dW.dtype)
+        half[..., : s[-1] + 1] = np.moveaxis(dW, (-1, -2), (0, 1))
         return half
+
+    def _split(self, W: Array, s: spectral.Band) -> Array:
+        """The entries at |k_a| = M_a/2 halved."""
+        for axis, (m, k) in enumerate(zip(self.modes, s)):
+            if 2 * k == m:
+                W = W * spectral.along(spectral.split_weights(m, k, axis == len(s) - 1), axis, W)
+        return W
 
     def _symmetric(self, W: Array, s: spectral.Band) -> Array:
         """The column k_d = M_d/2 replaced by its Hermitian part in the leading frequencies (self-adjoint)."""
         if 2 * s[-1] != self.modes[-1]:
             return W
         W = W.copy()
-        column = W[..., -1]
-        W[..., -1] = (column + np.conj(np.flip(column, tuple(range(2, column.ndim))))) / 2
+        column = W[..., -1, :, :]
+        W[..., -1, :, :] = (column + np.conj(np.flip(column, tuple(range(len(s) - 1))))) / 2
         return W
 
 

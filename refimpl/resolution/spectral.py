@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 import scipy
 
+from refimpl.numerics import memory
 from refimpl.numerics.threads import threads
 from refimpl.resolution import fourier
 from refimpl.resolution.fourier import Array
@@ -82,6 +83,7 @@ def by_matrix(size: tuple[int, ...], s: Band, dtype: Any, route: Route = "auto")
 
 
 MATRIX_GAIN = 24.0  # measured: both routes take one time at 20 (float64) to 30 (float32), for sizes from 16 to 256
+APART = 4  # numbers
 
 
 def _analysis(x: Array, s: Band, kind: Weights, route: Route) -> Array:
@@ -126,35 +128,64 @@ def _fold(z: Array, axis: int, target: Array, n: int) -> Array:
 
 @lru_cache(maxsize=256)
 def _matrix(kind: Weights, n: int, s: int, last: bool, dtype: np.dtype) -> Array:
-    """w_k exp(-2 pi i k j / n): complex (K, n); on the last axis real (n, 2 K), cosines and minus sines interleaved."""
-    k = frequencies(s, last)
-    roots = np.exp(-2j * np.pi * np.arange(n) / n)
-    matrix = axis_weights(kind, n, s, last, np.float64)[:, None] * roots[np.outer(k, np.arange(n)) % n]
-    if last:
-        matrix = np.ascontiguousarray(matrix.T).view(np.float64)
-    matrix = matrix.astype(np.result_type(dtype, np.complex64) if not last else dtype)
+    """Of w_k exp(-2 pi i k j / n), k >= 0, the cosines and minus sines: (n, 2 K) with both of each k side by side on
+    the last axis; on others (2 s + 1, n), the rows of cosines before those of sines, without k = 0."""
+    k = np.arange(s + 1)
+    roots = np.exp(-2j * np.pi * np.arange(n) / n)[np.outer(k, np.arange(n)) % n]
+    roots *= axis_weights(kind, n, s, last, np.float64)[-len(k) :, None]
+    matrix = np.ascontiguousarray(roots.T).view(np.float64) if last else np.concatenate([roots.real, roots.imag[1:]])
+    matrix = matrix.astype(dtype)
     matrix.setflags(write=False)
     return matrix
 
 
 def _analysis_by_matrix(x: Array, s: Band, kind: Weights) -> Array:
-    (b, c), size, d = x.shape[:2], x.shape[2:], len(s)
-    z = x.reshape(-1, size[-1]) @ _matrix(kind, size[-1], s[-1], True, x.dtype)
-    z = z.view(np.result_type(z, np.complex64)).reshape(b * c, -1).T  # frequencies and leading grid axes first
-    done = 1
-    for axis in range(d - 1):
-        z = _matrix(kind, size[axis], s[axis], False, x.dtype) @ z.reshape(done, size[axis], -1)
-        done *= 2 * s[axis] + 1
-    return np.ascontiguousarray(z.reshape(*(2 * k + 1 for k in s[:-1]), s[-1] + 1, b, c))
+    """Real sums over cosines and sines on every axis, then exponentials from them on the leading ones."""
+    (b, c), size, z = x.shape[:2], x.shape[2:], x
+    for axis, (n, k) in enumerate(zip(size[:-1], s)):
+        z = _product(_matrix(kind, n, k, False, x.dtype), z.reshape(-1, n, prod(size[axis + 1 :])))
+    z = memory.product(z.reshape(-1, size[-1]), _matrix(kind, size[-1], s[-1], True, x.dtype))
+    z = np.ascontiguousarray(z.view(np.result_type(z, np.complex64)).reshape(b * c, -1).T)
+    z = z.reshape(*(2 * k + 1 for k in s[:-1]), s[-1] + 1, b, c)
+    for axis, k in enumerate(s[:-1]):
+        z = _exponentials(z, axis, k)
+    return z
 
 
 def _synthesis_by_matrix(Y: Array, s: Band, size: tuple[int, ...], kind: Weights) -> Array:
-    (b, c), real = Y.shape[-2:], Y.real.dtype
-    z, done = Y, 1
-    for axis in range(len(s) - 1):
-        adjoint = _matrix(kind, size[axis], s[axis], False, real).conj().T
-        z = adjoint @ z.reshape(done, 2 * s[axis] + 1, -1)
-        done *= size[axis]
-    z = np.ascontiguousarray(z.reshape(prod(size[:-1]) * (s[-1] + 1), b * c).T)
-    y = z.view(real).reshape(-1, 2 * (s[-1] + 1)) @ _matrix(kind, size[-1], s[-1], True, real).T
-    return y.reshape(b, c, *size)
+    """The adjoint of `_analysis_by_matrix`."""
+    (b, c), real, z = Y.shape[-2:], Y.real.dtype, Y.reshape(*Y.shape[:-2], -1)
+    for axis, k in enumerate(s[:-1]):
+        z = _exponentials_adjoint(z, axis, k)
+    z = np.ascontiguousarray(z.reshape(-1, b * c).T).view(real)
+    z = memory.product(z.reshape(-1, 2 * (s[-1] + 1)), _matrix(kind, size[-1], s[-1], True, real).T)
+    for axis, (n, k) in reversed(list(enumerate(zip(size[:-1], s)))):
+        z = _product(_matrix(kind, n, k, False, real).T, z.reshape(-1, 2 * k + 1, prod(size[axis + 1 :])))
+    return z.reshape(b, c, *size)
+
+
+def _product(a: Array, z: Array) -> Array:
+    """a @ z for a matrix and many."""
+    return np.matmul(a, z, out=memory.empty((len(z), len(a), z.shape[-1]), z.dtype))
+
+
+def _exponentials(z: Array, axis: int, s: int) -> Array:
+    """From sums over cosines c_k, 0 <= k <= s, and minus sines -s_k, 0 < k, those over exponentials: c_k - i s_k."""
+    y = np.empty_like(z)
+    to, z = np.moveaxis(y, axis, 0), np.moveaxis(z, axis, 0)
+    cosines, sines = z[1 : s + 1], 1j * z[s + 1 :]
+    to[s] = z[0]
+    np.add(cosines, sines, out=to[s + 1 :])
+    np.subtract(cosines, sines, out=to[:s][::-1])
+    return y
+
+
+def _exponentials_adjoint(y: Array, axis: int, s: int) -> Array:
+    """Its adjoint; rows a little apart, since strides by powers of two would meet in the same places of the cache."""
+    z = np.empty((*y.shape[:-1], y.shape[-1] + APART), y.dtype)[..., :-APART]
+    to, y = np.moveaxis(z, axis, 0), np.moveaxis(y, axis, 0)
+    plus, minus = y[s + 1 :], y[:s][::-1]
+    to[0] = y[s]
+    np.add(plus, minus, out=to[1 : s + 1])
+    np.multiply(plus - minus, -1j, out=to[s + 1 :])
+    return z
