@@ -82,7 +82,7 @@ def by_matrix(size: tuple[int, ...], s: Band, dtype: Any, route: Route = "auto")
     return sum(2 * (2 * k + 1) for k in s) <= MATRIX_GAIN * sum(log2(n) + 1 for n in size)
 
 
-MATRIX_GAIN = 24.0  # measured: both routes take one time at 17 to 30 (float64), 24 to 38 (float32), for sizes from 64 to 512
+MATRIX_GAIN = 24.0  # measured: both routes take one time at 17 to 30 (float64), 24 to 38 (float32), for sizes 64 to 512
 APART = 4  # numbers
 
 

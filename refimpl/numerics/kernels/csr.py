@@ -1,9 +1,11 @@
 """Compressed sparse rows: building them from a dense matrix, and products with a dense one (feature-major).
 
-A row of Y = W X gathers few rows of X, and for X = W^T Y it is scattered to few rows of X. `_row` keeps V vectors of it
-in registers while it walks through the entries of the row of W; compilers write it back after every entry when that
-is written as plain loops, so the loop is emitted through LLVM's vector type. With ``REFIMPL_JIT=0`` a plain Python row
-of the same meaning runs. Places and columns are unsigned: no index is negative, and compiled code need not ask.
+A row of Y = W X is a combination of few rows of X. `_row` keeps V vectors of it in registers while it walks through the
+entries of the row of W; compilers write it back after every entry when that is written as plain loops, so the loop is
+emitted through LLVM's vector type. With ``REFIMPL_JIT=0`` a plain Python row of the same meaning runs. It takes as many
+columns of W at once as X has rows in the first cache. For W^T the entries of some columns are dealt out to lists first.
+
+Places and columns are unsigned: no index is negative, and compiled code need not ask.
 """
 
 from typing import Any
@@ -15,6 +17,7 @@ from refimpl.numerics.jit import ENABLED, kernel
 WIDTH = 64  # bytes of a vector; LLVM breaks it up on machines without such
 CACHED = 32 * 1024  # bytes of X that should stay in the first cache
 WORTH = 12  # entries between which a row of Y may leave the registers
+LISTS = 128  # columns whose lists stay in the first cache
 
 if ENABLED:
     from llvmlite import ir
@@ -23,8 +26,8 @@ if ENABLED:
     from numba.extending import intrinsic
 
 
-def _emit(context: Any, builder: Any, sig: Any, args: Any, V: int, scatter: bool) -> Any:
-    """LLVM code of a row: load y, loop over k, store y or the rows of x; the k that was reached."""
+def _emit(context: Any, builder: Any, sig: Any, args: Any, V: int) -> Any:
+    """LLVM code of a row: load y, loop over k, store y; the k that was reached."""
     y, x, values, columns = (context.make_array(sig.args[i])(context, builder, args[i]).data for i in (0, 2, 5, 6))
     (y0,), (x0, stride), (first, last, end) = args[1:2], args[3:5], args[7:10]
     scalar, size = context.get_data_type(sig.args[0].dtype), sig.args[0].dtype.bitwidth // 8
@@ -51,49 +54,39 @@ def _emit(context: Any, builder: Any, sig: Any, args: Any, V: int, scatter: bool
         value = builder.insert_element(nowhere, builder.load(builder.gep(values, [k])), ir.Constant(int32, 0))
         a = builder.shuffle_vector(value, nowhere, zeros)
         for part, place in zip(row, places(x, builder.add(x0, builder.mul(j, stride)))):
-            mine, there = builder.load(part), builder.load(place, align=size)
-            if scatter:
-                builder.store(builder.call(fma, [a, mine, there]), place, align=size)
-            else:
-                builder.store(builder.call(fma, [a, there, mine]), part)
-    if not scatter:
-        for part, place in zip(row, places(y, y0)):
-            builder.store(builder.load(part), place, align=size)
+            builder.store(builder.call(fma, [a, builder.load(place, align=size), builder.load(part)]), part)
+    for part, place in zip(row, places(y, y0)):
+        builder.store(builder.load(part), place, align=size)
     return builder.load(reached)
 
 
-def _row(V: int, scatter: bool) -> Any:
-    """y += values[k] x_j, or x_j += values[k] y (``scatter``), while first <= k < last and j = columns[k] < end.
+def _row(V: int) -> Any:
+    """y[y0 + l] += values[k] x[x0 + j stride + l] for l in V vectors, while first <= k < last and j = columns[k] < end.
 
-    y = y[y0 + l] and x_j = x[x0 + j stride + l] for l in V vectors. The k at which it stopped is returned.
+    The k at which it stopped is returned.
     """
     if not ENABLED:
-        return lambda *args: _plain(V, scatter, *args)
+        return lambda *args: _plain(V, *args)
 
     @intrinsic
     def row(typing, y, y0, x, x0, stride, values, columns, first, last, end):
         n, k = types.intp, types.uintp
         sig = k(y, n, x, n, n, values, columns, k, k, n)
-        return sig, lambda context, builder, s, args: _emit(context, builder, s, args, V, scatter)
+        return sig, lambda context, builder, s, args: _emit(context, builder, s, args, V)
 
     return row
 
 
-def _plain(V, scatter, y, y0, x, x0, stride, values, columns, first, last, end):
+def _plain(V, y, y0, x, x0, stride, values, columns, first, last, end):
     """The row, as it is written."""
     lanes, k = V * WIDTH // x.itemsize, first
-    total = y.reshape(-1)[y0 : y0 + lanes]
     while k < last and columns[k] < end:
-        part = x.reshape(-1)[x0 + int(columns[k]) * stride :][:lanes]
-        if scatter:
-            part += values[k] * total
-        else:
-            total += values[k] * part
+        y.reshape(-1)[y0 : y0 + lanes] += values[k] * x.reshape(-1)[x0 + int(columns[k]) * stride :][:lanes]
         k += 1
     return k
 
 
-_gather8, _gather2, _scatter8, _scatter2 = _row(8, False), _row(2, False), _row(8, True), _row(2, True)
+_8, _2 = _row(8), _row(2)
 
 
 @kernel
@@ -115,32 +108,60 @@ def compress(W, starts, columns, values):
 def times(starts, columns, values, X, Y):
     """Y = W X: row i of Y is the sum of W_ij times row j of X, in the order of j.
 
-    X (m, B) and Y (n, B), here and below; B is a multiple of two vectors. As many columns of W are taken at once as X
-    has rows in the cache, or more where W is so sparse that a row of Y would come and go for few entries.
+    X (m, B) and Y (n, B), here and below; B is a multiple of two vectors.
     """
-    (n, B), m, eight = Y.shape, X.shape[0], 8 * WIDTH // X.itemsize
-    width = max(CACHED // (min(B, eight) * X.itemsize), int(WORTH * n * m / max(1, starts[n])))
-    step = eight if B % eight == 0 else eight // 4
+    (n, B), m, eight = Y.shape, len(X), 8 * WIDTH // X.itemsize
+    width, step = _block(X, starts[n] / max(1, n * m)), eight if B % eight == 0 else eight // 4
     Y[:] = 0
     for b in range(0, B, step):
         at = starts.copy()
-        for j in range(0, m, width):
+        for left in range(0, m, width):
             for i in range(n):
                 if step == eight:
-                    at[i] = _gather8(Y, i * B + b, X, b, B, values, columns, at[i], starts[i + 1], j + width)
+                    at[i] = _8(Y, i * B + b, X, b, B, values, columns, at[i], starts[i + 1], left + width)
                 else:
-                    at[i] = _gather2(Y, i * B + b, X, b, B, values, columns, at[i], starts[i + 1], j + width)
+                    at[i] = _2(Y, i * B + b, X, b, B, values, columns, at[i], starts[i + 1], left + width)
 
 
 @kernel
 def times_transposed(starts, columns, values, Y, X):
     """X = W^T Y: row j of X is the sum of W_ij times row i of Y, in the order of i."""
-    (n, B), m, eight = Y.shape, X.shape[0], 8 * WIDTH // X.itemsize
-    step = eight if B % eight == 0 else eight // 4
+    (n, B), m, eight, at = Y.shape, len(X), 8 * WIDTH // X.itemsize, starts.copy()
+    height, step = _block(Y, starts[n] / max(1, n * m)), eight if B % eight == 0 else eight // 4
+    room = 16 * (height // 16 + 1 | 1)  # an odd number of cache lines: lists do not begin in the same place
+    rows, entries = np.empty(LISTS * room, columns.dtype), np.empty(LISTS * room, values.dtype)
+    begins = (np.arange(m) % LISTS * room).astype(starts.dtype)
     X[:] = 0
-    for b in range(0, B, step):
-        for i in range(n):
-            if step == eight:
-                _scatter8(Y, i * B + b, X, b, B, values, columns, starts[i], starts[i + 1], m)
-            else:
-                _scatter2(Y, i * B + b, X, b, B, values, columns, starts[i], starts[i + 1], m)
+    for top in range(0, n, height):
+        ends = begins.copy()
+        for left in range(0, m, LISTS):
+            right = min(m, left + LISTS)
+            _deal(starts, columns, values, at, top, min(n, top + height), right, ends, rows, entries)
+            for b in range(0, B, step):
+                for j in range(left, right):
+                    if step == eight:
+                        _8(X, j * B + b, Y, b, B, entries, rows, begins[j], ends[j], n)
+                    else:
+                        _2(X, j * B + b, Y, b, B, entries, rows, begins[j], ends[j], n)
+
+
+@kernel
+def _block(X, density):
+    """How many rows of X to take at once: what stays in the cache, or more if a row of W has too few entries there."""
+    rows, eight = len(X), 8 * WIDTH // X.itemsize
+    best = max(CACHED / (min(X.shape[1], eight) * X.itemsize), WORTH / max(density, 1e-9))
+    return int(np.ceil(rows / max(1.0, np.round(rows / best)))) or 1
+
+
+@kernel
+def _deal(starts, columns, values, at, top, bottom, right, ends, rows, entries):
+    """The entries left of ``right`` in rows top <= i < bottom, from at[i] on, to the ends of their columns' lists."""
+    one = np.uint64(1)
+    for i in range(np.uint64(top), np.uint64(bottom)):
+        k = at[i]
+        while k < starts[i + one] and columns[k] < np.uint64(right):
+            to = ends[columns[k]]
+            rows[to], entries[to] = i, values[k]
+            ends[columns[k]] = to + one
+            k += one
+        at[i] = k
