@@ -158,10 +158,11 @@ def _deal(starts, columns, values, at, top, bottom, right, ends, rows, entries):
     """The entries left of ``right`` in rows top <= i < bottom, from at[i] on, to the ends of their columns' lists."""
     one = np.uint64(1)
     for i in range(np.uint64(top), np.uint64(bottom)):
-        k = at[i]
-        while k < starts[i + one] and columns[k] < np.uint64(right):
-            to = ends[columns[k]]
+        k, last = at[i], starts[i + one]
+        while k < last and columns[k] < np.uint64(right):
+            j = columns[k]
+            to = ends[j]
             rows[to], entries[to] = i, values[k]
-            ends[columns[k]] = to + one
+            ends[j] = to + one
             k += one
         at[i] = k
