@@ -48,6 +48,21 @@ def test_products_by_blocks(density, shape, dtype):
     assert np.array_equal(sparse.times_transposed(rows, dy), dy @ W)
 
 
+def test_kernels_take_any_batch(dtype):
+    """No vector, one, three pairs of vectors, each with and without a rest; signed indices, too."""
+    rng, lanes = np.random.default_rng(4), csr.WIDTH // np.dtype(dtype).itemsize
+    W = np.where(rng.random((9, 12)) < 0.4, dyadic(rng, (9, 12), dtype), 0).astype(dtype)
+    starts, columns, values, _ = sparse.compress(W)
+    for batch in (0, 1, lanes, 6 * lanes, 6 * lanes + 5, 8 * lanes, 16 * lanes):
+        X, dY = dyadic(rng, (12, batch), dtype), dyadic(rng, (9, batch), dtype)
+        for signed in (False, True):
+            rows = (starts.astype(np.int64), columns.astype(np.int32), values) if signed else (starts, columns, values)
+            Y, dX = np.full_like(dY, np.nan), np.full_like(X, np.nan)
+            csr.times(*rows, X, Y)
+            csr.times_transposed(*rows, dY, dX)
+            assert np.array_equal(Y, W @ X) and np.array_equal(dX, W.T @ dY)
+
+
 def test_compressed_rows(dtype):
     """The last entry 0 or not, rows of zeros, -0, NaN and numbers below all normal ones: as NumPy finds them."""
     tiny = np.finfo(dtype).smallest_subnormal

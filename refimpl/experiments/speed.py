@@ -14,6 +14,7 @@ from refimpl.experiments import epoch
 from refimpl.experiments.figures import canvas, style
 from refimpl.experiments.run import Run
 from refimpl.numerics.kernels import csr, shrinkage
+from refimpl.numerics.sparse import feature_major
 
 Array = np.ndarray
 Settings = dict[str, Any]
@@ -36,7 +37,7 @@ def cell(settings: Settings, checkpoint: Path) -> dict[str, Any]:
     n_in, n_out = settings["layer"]
     W = rng.standard_normal((n_out, n_in), dtype=np.float32)
     W[rng.random(W.shape) >= settings["density"]] = 0
-    X, dY = (rng.standard_normal((n, BATCH), dtype=np.float32) for n in (n_in, n_out))
+    X, dY = (feature_major(rng.standard_normal((BATCH, n), dtype=np.float32)) for n in (n_in, n_out))
     work = _work(W, X, dY)
     differences = [_deviation(work["dense"][part](), work["CSR"][part]()) for part in PARTS[:2]]
     best = {way: dict.fromkeys(PARTS, float("inf")) for way in work}
@@ -52,8 +53,8 @@ def cell(settings: Settings, checkpoint: Path) -> dict[str, Any]:
 def _work(W: Array, X: Array, dY: Array) -> dict[str, dict[str, Callable[[], Any]]]:
     """The four parts as functions, dense and CSR; the step has tau = 0, so that every round does the same work."""
     n, m = W.shape
-    starts, columns, values = np.empty(n + 1, np.int64), np.empty(n * m, np.int32), np.empty(n * m, W.dtype)
-    Y, dX, dW = np.empty((n, X.shape[1]), W.dtype), np.empty_like(X), np.empty_like(W)
+    starts, columns, values = np.empty(n + 1, np.uint64), np.empty(n * m, np.uint32), np.empty(n * m, W.dtype)
+    Y, dX, dW = feature_major(dY.T), feature_major(X.T), np.empty_like(W)
     lam = np.float32(0.1)
     v, theta = (W + lam * np.sign(W)).reshape(-1), np.empty(n * m, W.dtype)
 

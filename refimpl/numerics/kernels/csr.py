@@ -93,7 +93,8 @@ _8, _2 = _row(8), _row(2)
 def compress(W, starts, columns, values):
     """The nonzero entries of W (n, m), row after row; row i lies at starts[i] ... starts[i + 1] - 1. NaN is no zero.
 
-    Each entry is written, and the next one over it if it was 0: columns and values have one place more than needed.
+    Each entry is written, and the next one over it if it was 0: columns and values have one place more than needed
+    (unless nothing is 0).
     """
     k = np.uint64(0)
     for i in range(W.shape[0]):
@@ -106,14 +107,15 @@ def compress(W, starts, columns, values):
 
 @kernel
 def times(starts, columns, values, X, Y):
-    """Y = W X: row i of Y is the sum of W_ij times row j of X, in the order of j.
+    """Y = W X for X (m, B): row i of Y is the sum of W_ij times row j of X, in the order of j.
 
-    X (m, B) and Y (n, B), here and below; B is a multiple of two vectors.
+    Fast where B is a multiple of eight vectors, or at least of two.
     """
     (n, B), m, eight = Y.shape, len(X), 8 * WIDTH // X.itemsize
     width, step = _block(X, starts[n] / max(1, n * m)), eight if B % eight == 0 else eight // 4
+    whole = B - B % step
     Y[:] = 0
-    for b in range(0, B, step):
+    for b in range(0, whole, step):
         at = starts.copy()
         for left in range(0, m, width):
             for i in range(n):
@@ -121,35 +123,44 @@ def times(starts, columns, values, X, Y):
                     at[i] = _8(Y, i * B + b, X, b, B, values, columns, at[i], starts[i + 1], left + width)
                 else:
                     at[i] = _2(Y, i * B + b, X, b, B, values, columns, at[i], starts[i + 1], left + width)
+    for b in range(whole, B):
+        for i in range(n):
+            for k in range(starts[i], starts[i + 1]):
+                Y[i, b] += values[k] * X[columns[k], b]
 
 
 @kernel
 def times_transposed(starts, columns, values, Y, X):
     """X = W^T Y: row j of X is the sum of W_ij times row i of Y, in the order of i."""
-    (n, B), m, eight, at = Y.shape, len(X), 8 * WIDTH // X.itemsize, starts.copy()
+    (n, B), m, eight, at = Y.shape, len(X), 8 * WIDTH // X.itemsize, starts.astype(np.uint64)
     height, step = _block(Y, starts[n] / max(1, n * m)), eight if B % eight == 0 else eight // 4
+    whole = B - B % step
     room = 16 * (height // 16 + 1 | 1)  # an odd number of cache lines: lists do not begin in the same place
-    rows, entries = np.empty(LISTS * room, columns.dtype), np.empty(LISTS * room, values.dtype)
-    begins = (np.arange(m) % LISTS * room).astype(starts.dtype)
+    rows, entries = np.empty(LISTS * room, np.uint32), np.empty(LISTS * room, values.dtype)
+    begins = (np.arange(m) % LISTS * room).astype(np.uint64)
     X[:] = 0
     for top in range(0, n, height):
         ends = begins.copy()
         for left in range(0, m, LISTS):
             right = min(m, left + LISTS)
             _deal(starts, columns, values, at, top, min(n, top + height), right, ends, rows, entries)
-            for b in range(0, B, step):
+            for b in range(0, whole, step):
                 for j in range(left, right):
                     if step == eight:
                         _8(X, j * B + b, Y, b, B, entries, rows, begins[j], ends[j], n)
                     else:
                         _2(X, j * B + b, Y, b, B, entries, rows, begins[j], ends[j], n)
+    for b in range(whole, B):
+        for i in range(n):
+            for k in range(starts[i], starts[i + 1]):
+                X[columns[k], b] += values[k] * Y[i, b]
 
 
 @kernel
 def _block(X, density):
     """How many rows of X to take at once: what stays in the cache, or more if a row of W has too few entries there."""
-    rows, eight = len(X), 8 * WIDTH // X.itemsize
-    best = max(CACHED / (min(X.shape[1], eight) * X.itemsize), WORTH / max(density, 1e-9))
+    rows, lanes = len(X), max(1, min(X.shape[1], 8 * WIDTH // X.itemsize))
+    best = max(CACHED / (lanes * X.itemsize), WORTH / max(density, 1e-9))
     return int(np.ceil(rows / max(1.0, np.round(rows / best)))) or 1
 
 
