@@ -137,7 +137,9 @@ def times_transposed(starts, columns, values, Y, X):
     whole = B - B % step
     room = 16 * (height // 16 + 1 | 1)  # an odd number of cache lines: lists do not begin in the same place
     rows, entries = np.empty(LISTS * room, np.uint32), np.empty(LISTS * room, values.dtype)
-    begins = (np.arange(m) % LISTS * room).astype(np.uint64)
+    begins = np.empty(m, np.uint64)
+    for j in range(m):
+        begins[j] = j % LISTS * room
     X[:] = 0
     for top in range(0, n, height):
         ends = begins.copy()
@@ -161,7 +163,7 @@ def _block(X, density):
     """How many rows of X to take at once: what stays in the cache, or more if a row of W has too few entries there."""
     rows, lanes = len(X), max(1, min(X.shape[1], 8 * WIDTH // X.itemsize))
     best = max(CACHED / (lanes * X.itemsize), WORTH / max(density, 1e-9))
-    return int(np.ceil(rows / max(1.0, np.round(rows / best)))) or 1
+    return -(-rows // max(1, int(rows / best + 0.5))) or 1
 
 
 @kernel
