@@ -67,6 +67,7 @@ FAMILIES = {
     "convolution": lambda rng, dtype: through(Conv2d(17, 33, 3), images(rng, dtype)),
     "convolution, stride 2": lambda rng, dtype: through(Conv2d(17, 5, 5, stride=2), images(rng, dtype)),
     "convolution, one channel": lambda rng, dtype: through(Conv2d(1, 8, 3), images(rng, dtype, 1)),
+    "convolution, Winograd": lambda rng, dtype: through(Conv2d(17, 33, 3, winograd=True), images(rng, dtype)),
     "maximum": lambda rng, dtype: through(MaxPool2d(3, 2, 1), images(rng, dtype)),
     "mean": lambda rng, dtype: through(AveragePool2d(2), images(rng, dtype)),
     "spectral, FFT": lambda rng, dtype: through(SpectralConv(4, 3, (5, 5), route="fft"), images(rng, dtype, 4)),

@@ -1,5 +1,6 @@
 """A batch in fixed parts over threads: the parts depend on the batch alone, so results never depend on the threads.
 
+Long vectors, whose entries do not know of each other, are cut into as many parts as threads.
 Kernels release the GIL, so plain threads suffice; no BLAS runs inside them, so nothing is oversubscribed.
 ``REFIMPL_NUM_THREADS`` (else ``OMP_NUM_THREADS``, else the number of processors) says how many.
 """
@@ -10,8 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import TypeVar
 
+import numpy as np
+
 Result = TypeVar("Result")
 PARTS = 8
+LONG = 1 << 23  # bytes of a vector from which on waking a thread (70 us) costs less than it saves
 
 
 def threads() -> int:
@@ -40,3 +44,14 @@ def results(work: Callable[[slice], Result], batch: int) -> Iterator[Result]:
     if workers <= 1:
         return map(work, parts)
     return _pool(os.getpid(), workers).map(work, parts)
+
+
+def over_entries(work: Callable[..., None], *vectors: np.ndarray) -> None:
+    """``work(*vectors)`` for work that treats every entry alone, long vectors in parts."""
+    n, workers = vectors[0].size, threads() if vectors[0].nbytes >= LONG else 1
+    if workers == 1:
+        return work(*vectors)
+    step = -(-n // workers)
+    parts = [slice(i, i + step) for i in range(0, n, step)]
+    list(_pool(os.getpid(), workers).map(lambda part: work(*(x[part] for x in vectors)), parts))
+    return None

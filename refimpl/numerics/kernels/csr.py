@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 
 from refimpl.numerics.jit import ENABLED, kernel
+from refimpl.numerics.kernels.vectors import WIDTH, Vectors
 
-WIDTH = 64  # bytes of a vector; LLVM breaks it up on machines without such
 CACHED = 32 * 1024  # bytes of X that should stay in the first cache
 WORTH = 12  # entries between which a row of Y may leave the registers
 LISTS = 128  # columns whose lists stay in the first cache
 
 if ENABLED:
-    from llvmlite import ir
     from numba import types
     from numba.core import cgutils
     from numba.extending import intrinsic
@@ -28,22 +27,10 @@ if ENABLED:
 
 def _emit(context: Any, builder: Any, sig: Any, args: Any, V: int) -> Any:
     """LLVM code of a row: load y, loop over k, store y; the k that was reached."""
-    y, x, values, columns = (context.make_array(sig.args[i])(context, builder, args[i]).data for i in (0, 2, 5, 6))
+    of = Vectors(context, builder, sig, args)
+    y, x, values, columns = (of.data(i) for i in (0, 2, 5, 6))
     (y0,), (x0, stride), (first, last, end) = args[1:2], args[3:5], args[7:10]
-    scalar, size = context.get_data_type(sig.args[0].dtype), sig.args[0].dtype.bitwidth // 8
-    lanes, int32 = WIDTH // size, ir.IntType(32)
-    vector = ir.VectorType(scalar, lanes)
-    fma_type = ir.FunctionType(vector, [vector] * 3)
-    fma = cgutils.get_or_insert_function(builder.module, fma_type, f"llvm.fma.v{lanes}f{8 * size}")
-    nowhere, zeros = ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(int32, lanes), [0] * lanes)
-
-    def places(base: Any, at: Any) -> list[Any]:
-        starts = [builder.gep(base, [builder.add(at, ir.Constant(at.type, v * lanes))]) for v in range(V)]
-        return [builder.bitcast(start, vector.as_pointer()) for start in starts]
-
-    row = [cgutils.alloca_once(builder, vector) for v in range(V)]  # registers, after LLVM's SROA
-    for part, place in zip(row, places(y, y0)):
-        builder.store(builder.load(place, align=size), part)
+    row = of.registers([of.load(y, of.index(y0, (1, v * of.lanes))) for v in range(V)])
     reached = cgutils.alloca_once_value(builder, last)
     with cgutils.for_range(builder, builder.sub(last, first)) as loop:
         k = builder.add(first, loop.index)
@@ -51,12 +38,12 @@ def _emit(context: Any, builder: Any, sig: Any, args: Any, V: int) -> Any:
         with builder.if_then(builder.icmp_unsigned(">=", j, end), likely=False):
             builder.store(k, reached)
             loop.do_break()
-        value = builder.insert_element(nowhere, builder.load(builder.gep(values, [k])), ir.Constant(int32, 0))
-        a = builder.shuffle_vector(value, nowhere, zeros)
-        for part, place in zip(row, places(x, builder.add(x0, builder.mul(j, stride)))):
-            builder.store(builder.call(fma, [a, builder.load(place, align=size), builder.load(part)]), part)
-    for part, place in zip(row, places(y, y0)):
-        builder.store(builder.load(part), place, align=size)
+        a = of.broadcast(builder.load(builder.gep(values, [k])))
+        for v, part in enumerate(row):
+            z = of.load(x, of.index(x0, (j, stride), (1, v * of.lanes)))
+            builder.store(of.fma(a, z, builder.load(part)), part)
+    for v, part in enumerate(row):
+        of.store(builder.load(part), y, of.index(y0, (1, v * of.lanes)))
     return builder.load(reached)
 
 
