@@ -72,16 +72,33 @@ def test_layers_agree_with_their_formulas(layer, dtype):
 
 
 def test_relu_gradient_bit_for_bit(dtype):
-    """dy times the slope: also the signs of zeros, NaN in dy, and 0 inf = NaN."""
+    """dy times the slope at x, from max(x, 0): also the signs of zeros, NaN in dy, and 0 inf = NaN."""
     x, dy = (a.ravel().astype(dtype) for a in np.meshgrid(SPECIAL, [*SPECIAL, -2.0]))
     for kernel in {pointwise.relu_backward, getattr(pointwise.relu_backward, "py_func", None)} - {None}:
         dx = np.empty_like(x)
         with np.errstate(invalid="ignore"):
-            kernel(x, dy, dx)
+            kernel(np.maximum(x, 0) + dtype(0), dy, dx)
             expected = dy * np.heaviside(x, 0)
         assert np.array_equal(dx, expected, equal_nan=True)
         numbers = ~np.isnan(expected)
         assert np.array_equal(np.signbit(dx[numbers]), np.signbit(expected[numbers]))
+
+
+def test_relu_bit_for_bit(dtype):
+    """Of every length up to some vectors, with special values at every place; -0 becomes 0, NaN stays."""
+    x = np.concatenate([SPECIAL, np.random.default_rng(0).normal(size=200)]).astype(dtype)
+    for kernel in {pointwise.relu, getattr(pointwise.relu, "py_func", None)} - {None}:
+        for start in range(x.size):
+            y = np.full(x.size - start, -1, dtype)
+            kernel(x[start:], y)
+            assert np.array_equal(y, np.maximum(x[start:], 0), equal_nan=True) and not np.signbit(y[y == 0]).any()
+
+
+@pytest.mark.parametrize("label", [-1, 3, -(2**63), 2**63 - 1])
+def test_a_label_out_of_range_makes_the_sum_nan(label, dtype):
+    z = np.ones((4, 3), dtype)
+    assert np.isnan(pointwise.cross_entropy(z, np.array([0, 1, 2, label]), np.empty_like(z)))
+    assert pointwise.cross_entropy(z, np.array([0, 1, 2, 0]), np.empty_like(z)) > 0
 
 
 @pytest.mark.parametrize("classes", [1, 2, 10, 300])

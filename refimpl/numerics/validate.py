@@ -211,14 +211,20 @@ def float_dtype(name: str, value: Any) -> np.dtype:
     return np.dtype(value)
 
 
-def labels(name: str, value: Any, batch: int, classes: int) -> Array:
-    """Class labels: ``batch`` integers in 0 ... classes - 1, as an int64 array."""
+def integer_labels(name: str, value: Any, batch: int) -> Array:
+    """``batch`` integers, as an int64 array."""
     try:
         array = np.asarray(value)
     except ValueError:  # ragged nested sequences
         fail(name, f"{batch} integer labels", describe(value))
     if array.dtype.kind not in "iu" or array.shape != (batch,):
         fail(name, f"{batch} integer labels", describe(array))
-    if array.size and not (array.min() >= 0 and array.max() < classes):
-        fail(name, f"labels in 0 ... {classes - 1}", f"values from {array.min()} to {array.max()}")
     return array.astype(np.int64)
+
+
+def labels(name: str, value: Any, batch: int, classes: int) -> Array:
+    """Class labels: ``batch`` integers in 0 ... classes - 1, as an int64 array."""
+    array = integer_labels(name, value, batch)
+    if batch and not (array.min() >= 0 and array.max() < classes):
+        fail(name, f"labels in 0 ... {classes - 1}", f"values from {np.min(value)} to {np.max(value)}")
+    return array

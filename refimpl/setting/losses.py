@@ -5,6 +5,7 @@ and ``value_and_gradient`` of the mean.
 """
 
 from dataclasses import dataclass
+from math import isnan
 
 import numpy as np
 
@@ -79,8 +80,8 @@ class CrossEntropy(Loss):
 
     def values(self, logits: Array, labels: Array) -> Array:
         """H(y_b, Q(z_b)) for every sample."""
-        logits, labels = self._checked(logits, labels)
-        return self._values(log_softmax(logits), labels)
+        logits = self._logits(logits)
+        return self._values(log_softmax(logits), self._labels(logits, labels))
 
     def gradient(self, logits: Array, labels: Array) -> Array:
         """(Q(z) - y) / B."""
@@ -88,12 +89,20 @@ class CrossEntropy(Loss):
 
     def value_and_gradient(self, logits: Array, labels: Array) -> tuple[float, Array]:
         """(value, gradient) from one soft-max."""
-        logits, labels = self._checked(logits, labels)
-        if labels.ndim == 1 and compiled(logits):
-            gradient = np.empty(logits.shape, logits.dtype)
-            return pointwise.cross_entropy(np.ascontiguousarray(logits), labels, gradient) / len(labels), gradient
-        log_q = log_softmax(logits)
+        logits = self._logits(logits)
+        if compiled(logits) and validate.array("labels", labels).ndim == 1:
+            return self._fused(np.ascontiguousarray(logits), labels)
+        labels, log_q = self._labels(logits, labels), log_softmax(logits)
         return float(self._values(log_q, labels).mean()), self._gradient(log_q, labels)
+
+    @staticmethod
+    def _fused(logits: Array, labels: Array) -> tuple[float, Array]:
+        """(value, gradient) from one kernel, which also looks at the labels."""
+        indices, gradient = validate.integer_labels("labels", labels, len(logits)), np.empty_like(logits)
+        total = pointwise.cross_entropy(logits, indices, gradient)
+        if isnan(total):  # the logits are, or a label is out of range
+            validate.labels("labels", labels, *logits.shape)
+        return total / len(logits), gradient
 
     @staticmethod
     def _values(log_q: Array, labels: Array) -> Array:
@@ -111,14 +120,18 @@ class CrossEntropy(Loss):
         return gradient / log_q.dtype.type(len(log_q))
 
     @staticmethod
-    def _checked(logits: Array, labels: Array) -> tuple[Array, Array]:
+    def _logits(logits: Array) -> Array:
         logits = validate.real_array("logits", logits, ndim=2)
         validate.nonempty("logits", logits)
+        return logits
+
+    @staticmethod
+    def _labels(logits: Array, labels: Array) -> Array:
         if validate.array("labels", labels).ndim == 1:
-            return logits, validate.labels("labels", labels, *logits.shape)
+            return validate.labels("labels", labels, *logits.shape)
         labels = validate.real_array("labels", labels, shape=logits.shape)
         distribution("labels", labels)
-        return logits, labels.astype(logits.dtype, copy=False)
+        return labels.astype(logits.dtype, copy=False)
 
 
 def softmax(z: Array) -> Array:

@@ -12,18 +12,12 @@ in double precision. What remains is rounding: exp within 2 ulp, GELU within 8 u
 slope within 4 eps.
 """
 
-from math import log
+from math import log, nan
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from refimpl.numerics.jit import kernel
-
-
-@kernel
-def _power(k):
-    """2^(k + 100) for an integer k: in the low bits of the sum it becomes the exponent."""
-    return np.float64(np.int64(np.float64(k + (1.5 * 2**52 + 1123)).view(np.int64) << 52).view(np.float64))
 
 
 class Table(NamedTuple):
@@ -43,12 +37,14 @@ class Table(NamedTuple):
     density: Any  # 1 / sqrt(2 pi)
     half: Any
     one: Any
+    tiny: Any  # 2^-100
+    double: Any  # True in double precision, else None: of a comparison with None, Numba compiles one branch
 
 
 def _table(dtype: Any, polynomials: tuple, numbers: tuple) -> Table:
-    shared = (1.4426950408889634, 0.3989422804014327, 0.5, 1.0)
+    shared = (1.4426950408889634, 0.3989422804014327, 0.5, 1.0, 2.0**-100)
     tuples = (tuple(map(dtype, p)) for p in polynomials)
-    return Table(*tuples, *map(dtype, numbers), *map(dtype, shared))
+    return Table._make([*tuples, *map(dtype, numbers), *map(dtype, shared), True if dtype == np.float64 else None])
 
 
 SINGLE = _table(
@@ -94,21 +90,36 @@ def _polynomial(c, x):
 
 
 @kernel
-def _exp(x, rest, c):
-    """e^{x + rest} for c.least <= x <= 0 and a small rest, in double precision, rounded once where it is subnormal."""
-    k = (x * c.log2_e + c.magic) - c.magic
-    r = ((x - k * c.high) - k * c.low) + rest
-    p = c.one + (r + r * r * _polynomial(c.exp, r))
-    return (p * _power(np.float64(k))) * 2.0**-100
+def _power(k, double):
+    """2^(k + 100) for an integer k: in the low bits of the sum it becomes the exponent."""
+    if double is None:
+        return np.float32(np.int32(np.float32(k + np.float32(1.5 * 2**23 + 227)).view(np.int32) << 23).view(np.float32))
+    return np.float64(np.int64(np.float64(k + (1.5 * 2**52 + 1123)).view(np.int64) << 52).view(np.float64))
 
 
 @kernel
-def relu_backward(x, dy, dx):
-    """dx = dy sigma'(x), sigma' = 1 where x > 0, 0 where x <= 0, NaN where x is."""
+def _exp(x, rest, c):
+    """e^{x + rest} for c.least <= x <= 0 and a small rest, rounded once where it is subnormal."""
+    k = (x * c.log2_e + c.magic) - c.magic
+    r = ((x - k * c.high) - k * c.low) + rest
+    p = c.one + (r + r * r * _polynomial(c.exp, r))
+    return (p * _power(k, c.double)) * c.tiny
+
+
+@kernel
+def relu(x, y):
+    """y = max(x, 0), NaN where x is."""
     zero = x.dtype.type(0)
-    one = x.dtype.type(1)
     for i in range(x.size):
-        dx[i] = dy[i] * (one if x[i] > zero else (zero if x[i] <= zero else x[i]))
+        y[i] = zero if x[i] <= zero else x[i]
+
+
+@kernel
+def relu_backward(y, dy, dx):
+    """dx = dy sigma'(x) for y = max(x, 0): sigma' = 1 where y > 0, else y itself, which is 0 or NaN."""
+    zero, one = y.dtype.type(0), y.dtype.type(1)
+    for i in range(y.size):
+        dx[i] = dy[i] * (one if y[i] > zero else y[i])
 
 
 @kernel
@@ -136,8 +147,12 @@ def _cross_entropy(z, labels, c, dz):
     """The sum over samples b of log sum_c exp(z_bc) - z_by with y = labels[b]; dz = (Q(z) - one-hot) / B.
 
     A few samples at a time: z minus its row maximum, then exp of all entries in one loop, then the sums.
+    NaN, and nothing else done, where a label is not in 0 ... C - 1.
     """
     B, C = z.shape
+    for b in range(B):
+        if not 0 <= labels[b] < C:
+            return nan
     flat = dz.reshape(-1)
     total = 0.0
     step = max(1, 2048 // C)
