@@ -65,6 +65,9 @@ def body_for(function: Function, *arrays: np.ndarray) -> Function:
     return getattr(function, "py_func", function)
 
 
-def compiled(*arrays: np.ndarray) -> bool:
+def compiled(first: np.ndarray, *others: np.ndarray) -> bool:
     """Whether fast kernels serve these arrays: all float32 or all float64, and compilation is on."""
-    return ENABLED and all(a.dtype == arrays[0].dtype for a in arrays) and arrays[0].dtype.char in "fd"
+    for array in others:
+        if array.dtype != first.dtype:
+            return False
+    return ENABLED and first.dtype.char in "fd"

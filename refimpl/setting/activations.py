@@ -81,7 +81,7 @@ class ReLU(_SlopeFromOutput):
         if not compiled(x):
             return super().forward(params, x)
         y = memory.empty(x.shape, x.dtype)
-        pointwise.relu(x.reshape(-1), y.reshape(-1))
+        pointwise.relu(x.ravel(), y.ravel())
         return y, y
 
     def backward(self, params: Params, y: Array, dy: Array, need: Need = "both") -> tuple[Array, Params]:
@@ -89,7 +89,7 @@ class ReLU(_SlopeFromOutput):
         if not compiled(y, dy):
             return super().backward(params, y, dy)
         dx = memory.empty(y.shape, y.dtype)
-        pointwise.relu_backward(y.reshape(-1), dy.reshape(-1), dx.reshape(-1))
+        pointwise.relu_backward(y.ravel(), dy.ravel(), dx.ravel())
         return dx, {}
 
 
@@ -146,7 +146,7 @@ class GELU(Activation):
             y = self.value(x)
             return y, self.slope(x, y)
         y, slope = memory.empty(x.shape, x.dtype), memory.empty(x.shape, x.dtype)
-        pointwise.gelu(x.reshape(-1), y.reshape(-1), slope.reshape(-1))
+        pointwise.gelu(x.ravel(), y.ravel(), slope.ravel())
         return y, slope
 
     def backward(self, params: Params, slope: Array, dy: Array, need: Need = "both") -> tuple[Array, Params]:
