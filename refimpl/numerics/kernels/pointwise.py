@@ -12,6 +12,7 @@ in double precision. What remains is rounding: exp within 2 ulp, GELU within 8 u
 slope within 4 eps.
 """
 
+from functools import partial
 from math import log, nan
 from typing import Any, NamedTuple
 
@@ -80,7 +81,7 @@ DOUBLE = _table(
 )  # fmt: skip
 
 
-@kernel
+@partial(kernel, fastmath={"contract"})
 def _polynomial(c, x):
     """c_0 x^n + ... + c_n by Horner's rule."""
     y = c[0]
@@ -97,7 +98,7 @@ def _power(k, double):
     return np.float64(np.int64(np.float64(k + (1.5 * 2**52 + 1123)).view(np.int64) << 52).view(np.float64))
 
 
-@kernel
+@partial(kernel, fastmath={"contract"})
 def _exp(x, rest, c):
     """e^{x + rest} for c.least <= x <= 0 and a small rest, rounded once where it is subnormal."""
     k = (x * c.log2_e + c.magic) - c.magic
