@@ -49,7 +49,7 @@ TESTS = {
     "kernels/convolution.py": ["kernels_convolution", "setting_layers"],
     "kernels/microkernel.py": ["kernels_microkernel", "setting_layers"],
     "kernels/pooling.py": ["kernels_pooling", "setting_layers"],
-    "kernels/halving.py": ["kernels_pooling", "setting_layers"],
+    "kernels/halving.py": ["kernels_halving", "setting_layers"],
     "kernels/shrinkage.py": ["kernels_shrinkage", "sparsity"],
     "kernels/csr.py": ["sparse_products"],
     "kernels/pointwise.py": ["numerics", "kernels", "setting"],

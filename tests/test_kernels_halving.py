@@ -1,0 +1,68 @@
+"""Pooling by 2 x 2 windows against argmax, compiled and as plain Python; which images it serves."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from refimpl.numerics.jit import ENABLED, compiled
+from refimpl.numerics.kernels import halving
+from refimpl.setting import MaxPool2d
+
+
+def plain_halving(monkeypatch: Any) -> None:
+    """The kernels as they run without compilation."""
+    for name in ("forward", "backward"):
+        monkeypatch.setattr(halving, name, getattr(getattr(halving, name), "py_func", getattr(halving, name)))
+    monkeypatch.setattr(halving, "_best", halving._plain_best)
+    monkeypatch.setattr(halving, "_spread", halving._plain_spread)
+
+
+@pytest.mark.parametrize("plain", [False, True], ids=["compiled", "plain"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [(2, 8), (6, 10), (4, 12), (2, 14), (10, 28)])
+@pytest.mark.parametrize("values", ["ties", "special"])
+def test_halving(values: str, size: Any, dtype: Any, plain: bool, monkeypatch: Any) -> None:
+    """Against argmax, which takes the first of equal maxima and the first NaN, and a gradient by hand."""
+    if plain:
+        plain_halving(monkeypatch)
+    drawn = [-2, -1, 0, 1, 2] if values == "ties" else [np.nan, -np.inf, np.inf, 1]
+    x = np.random.default_rng(size[1]).choice(drawn, (5, *size)).astype(dtype)
+    y, where = np.empty((5, size[0] // 2, size[1] // 2), dtype), np.empty((5, size[0] // 2, size[1] // 2), np.int32)
+    halving.forward(x, y, where)
+    each = x.reshape(5, y.shape[1], 2, y.shape[2], 2).transpose(0, 1, 3, 2, 4).reshape(*y.shape, 4)
+    k = each.argmax(axis=-1)
+    np.testing.assert_array_equal(y, np.take_along_axis(each, k[..., None], -1)[..., 0])
+    rows, columns = 2 * np.arange(y.shape[1])[:, None] + k // 2, 2 * np.arange(y.shape[2]) + k % 2
+    np.testing.assert_array_equal(where, rows * size[1] + columns)
+    dy = np.random.default_rng(1).standard_normal(y.shape).astype(dtype)
+    dx, expected = np.full_like(x, 7), np.zeros_like(x)
+    halving.backward(dy, where, dx)
+    expected[np.arange(5)[:, None, None], rows, columns] = dy
+    np.testing.assert_array_equal(dx, expected)
+
+
+@pytest.mark.parametrize(
+    "window, size, served",
+    [
+        ((2, 2, 0), (4, 8), True),
+        ((2, 2, 0), (4, 10), True),
+        ((2, 2, 0), (5, 8), False),
+        ((2, 2, 0), (4, 9), False),
+        ((2, 2, 0), (4, 6), False),
+        ((3, 2, 1), (4, 8), False),
+        ((2, 1, 0), (4, 8), False),
+        ((2, 2, 1), (4, 8), False),
+        ((1, 2, 0), (4, 8), False),
+    ],
+)
+def test_the_layer_is_one_function_whichever_kernel_serves(window: Any, size: Any, served: bool) -> None:
+    layer = MaxPool2d(*window)
+    x = np.random.default_rng(0).integers(-3, 4, (2, 3, *size)).astype(np.float32)
+    assert layer._halves(x) == (served and ENABLED)
+    y, cache = layer.forward({}, x[:, ::2])
+    dx = layer.backward({}, cache, np.arange(y.size, dtype=np.float32).reshape(y.shape)[..., ::-1])[0]
+    exact, cache = layer.forward({}, x[:, ::2].astype(np.longdouble))
+    assert not compiled(exact) and np.array_equal(y, exact)
+    dy = np.arange(y.size, dtype=np.longdouble).reshape(y.shape)[..., ::-1]
+    assert np.array_equal(dx, layer.backward({}, cache, dy)[0])
