@@ -1,13 +1,11 @@
-"""Pooling by 2 x 2 windows against argmax, compiled and as plain Python; which images it serves."""
+"""Pooling by 2 x 2 windows against argmax, compiled and as plain Python."""
 
 from typing import Any
 
 import numpy as np
 import pytest
 
-from refimpl.numerics.jit import ENABLED, compiled
 from refimpl.numerics.kernels import halving
-from refimpl.setting import MaxPool2d
 
 
 def plain_halving(monkeypatch: Any) -> None:
@@ -40,29 +38,3 @@ def test_halving(values: str, size: Any, dtype: Any, plain: bool, monkeypatch: A
     halving.backward(dy, where, dx)
     expected[np.arange(5)[:, None, None], rows, columns] = dy
     np.testing.assert_array_equal(dx, expected)
-
-
-@pytest.mark.parametrize(
-    "window, size, served",
-    [
-        ((2, 2, 0), (4, 8), True),
-        ((2, 2, 0), (4, 10), True),
-        ((2, 2, 0), (5, 8), False),
-        ((2, 2, 0), (4, 9), False),
-        ((2, 2, 0), (4, 6), False),
-        ((3, 2, 1), (4, 8), False),
-        ((2, 1, 0), (4, 8), False),
-        ((2, 2, 1), (4, 8), False),
-        ((1, 2, 0), (4, 8), False),
-    ],
-)
-def test_the_layer_is_one_function_whichever_kernel_serves(window: Any, size: Any, served: bool) -> None:
-    layer = MaxPool2d(*window)
-    x = np.random.default_rng(0).integers(-3, 4, (2, 3, *size)).astype(np.float32)
-    assert layer._halves(x) == (served and ENABLED)
-    y, cache = layer.forward({}, x[:, ::2])
-    dx = layer.backward({}, cache, np.arange(y.size, dtype=np.float32).reshape(y.shape)[..., ::-1])[0]
-    exact, cache = layer.forward({}, x[:, ::2].astype(np.longdouble))
-    assert not compiled(exact) and np.array_equal(y, exact)
-    dy = np.arange(y.size, dtype=np.longdouble).reshape(y.shape)[..., ::-1]
-    assert np.array_equal(dx, layer.backward({}, cache, dy)[0])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from refimpl.numerics import compare
+from refimpl.numerics.jit import ENABLED
 from refimpl.setting import (
     GELU,
     AdaptiveAveragePool2d,
@@ -299,6 +300,32 @@ def test_residual_layer_is_the_formula() -> None:
     actual = Residual([Dense(3, 3), Tanh()], learn=True).forward(params, z)[0]
     assert compare.eps_error(actual, expected) <= 8
     assert Residual([Dense(3, 3), Tanh()], w=w, learn=True).init(np.random.default_rng(0))["w"] == w
+
+
+@pytest.mark.parametrize(
+    "window, size, served",
+    [
+        ((2, 2, 0), (4, 8), True),
+        ((2, 2, 0), (4, 10), True),
+        ((2, 2, 0), (5, 8), False),
+        ((2, 2, 0), (4, 9), False),
+        ((2, 2, 0), (4, 6), False),
+        ((3, 2, 1), (4, 8), False),
+        ((2, 1, 0), (4, 8), False),
+        ((2, 2, 1), (4, 8), False),
+        ((1, 2, 0), (4, 8), False),
+    ],
+)
+def test_max_pool_is_one_function_whichever_kernel_serves(window: Any, size: Any, served: bool) -> None:
+    layer = MaxPool2d(*window)
+    x = np.random.default_rng(0).integers(-3, 4, (2, 3, *size)).astype(np.float32)
+    assert layer._halves(x) == (served and ENABLED)
+    y, cache = layer.forward({}, x[:, ::2])
+    dx = layer.backward({}, cache, np.arange(y.size, dtype=np.float32).reshape(y.shape)[..., ::-1])[0]
+    exact, cache = layer.forward({}, x[:, ::2].astype(np.longdouble))
+    assert np.array_equal(y, exact)
+    dy = np.arange(y.size, dtype=np.longdouble).reshape(y.shape)[..., ::-1]
+    assert np.array_equal(dx, layer.backward({}, cache, dy)[0])
 
 
 def test_max_pool_ties_and_nan() -> None:
