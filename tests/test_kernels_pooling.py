@@ -88,3 +88,11 @@ def test_longdouble_runs_the_plain_body() -> None:
         assert body_for(pooling.max_forward, x) is getattr(pooling.max_forward, "py_func", pooling.max_forward)
     y, _ = run_max(lambda k: body_for(k, x), x, (2, 2), (2, 2), (0, 0))
     np.testing.assert_array_equal(y[0], x[0, 1::2, 1::2])
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_no_images(body: Any) -> None:
+    y, where = run_max(body, np.zeros((0, 4, 6)), (2, 2), (2, 2), (0, 0))
+    dx = np.zeros((0, 24))
+    body(pooling.max_backward)(y, where, dx)
+    assert y.shape == where.shape == (0, 2, 3)

@@ -30,7 +30,7 @@ def max_forward(x: Array, size: Pair, stride: Pair, padding: Pair, y: Array, whe
     compared lies in contiguous arrays, so that vectors do it. Unsigned indices spare the look for negative ones.
     """
     (H, W), columns, wide = x.shape[1:], y.shape[2], x.shape[2] + 2 * padding[1]
-    image, values = np.full((H + 2 * padding[0]) * wide, x.dtype.type(-inf)), np.empty(y[0].size, x.dtype)
+    image, values = np.full((H + 2 * padding[0]) * wide, x.dtype.type(-inf)), np.empty(y.shape[1] * columns, x.dtype)
     corner = np.empty(values.size, np.uint64)  # in the padded image
     start, first = np.empty(values.size, where.dtype), np.empty(values.size, where.dtype)  # in x; of what lies in x
     for m in range(values.size):
