@@ -11,9 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.numerics.kernels import shrinkage
 from refimpl.sparsity.blocks import Blocks
-from refimpl.sparsity.groups import Grouping, _GroupNorm
+from refimpl.sparsity.groups import Grouping, _GroupNorm, kernels
 from refimpl.sparsity.regularizers import L1, Array, Regularizer, Zero, threshold
 
 
@@ -30,12 +29,12 @@ def linbreg(J: Regularizer, theta: Array, v: Array, g: Array, tau: float, delta:
     for J_l, (theta_l, v_l, g_l) in _blocks(J, theta, v, g):
         groups = _consecutive(J_l, theta_l.shape)
         if groups is None:
-            _soft(shrinkage.linbreg_soft, J_l, theta_l, (v_l, g_l), (tau, delta))
+            _soft(kernels().linbreg_soft, J_l, theta_l, (v_l, g_l), (tau, delta))
         else:
             radii = J_l.radii(theta_l, groups, delta)  # type: ignore[attr-defined]
             rate, stretch = theta.dtype.type(tau), theta.dtype.type(delta)
             v_l, g_l, x = v_l.reshape(-1), g_l.reshape(-1), theta_l.reshape(-1)
-            shrinkage.linbreg_groups(v_l, g_l, rate, stretch, groups.ends, radii, x)
+            kernels().linbreg_groups(v_l, g_l, rate, stretch, groups.ends, radii, x)
 
 
 def momentum(
@@ -43,13 +42,13 @@ def momentum(
 ) -> None:
     """m <- beta m + rate g; v <- v - m; theta <- prox_{delta J}(delta v) (4.22)."""
     for J_l, (theta_l, *others) in _blocks(J, theta, v, m, g):
-        _soft(shrinkage.momentum_soft, J_l, theta_l, others, (beta, rate, delta))
+        _soft(kernels().momentum_soft, J_l, theta_l, others, (beta, rate, delta))
 
 
 def adabreg(J: Regularizer, theta: Array, v: Array, m: Array, s: Array, g: Array, *numbers: float) -> None:
     """Adam's update of v with ``numbers`` (b1, 1 - b1, b2, 1 - b2, rate, root, eps, delta), then the prox."""
     for J_l, (theta_l, *others) in _blocks(J, theta, v, m, s, g):
-        _soft(shrinkage.adabreg_soft, J_l, theta_l, others, numbers)
+        _soft(kernels().adabreg_soft, J_l, theta_l, others, numbers)
 
 
 def _soft(

@@ -1,16 +1,23 @@
 """Norms of groups of parameters: l2, rows, columns, convolution kernels, any labels (Ex 4.16, Section 4.3.5)."""
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 
 from refimpl.numerics import validate
-from refimpl.numerics.kernels import shrinkage
 from refimpl.sparsity.regularizers import Array, Regularizer, gauge, indicator, norm, soft, threshold
 
 NAMED = {"all": 0, "rows": 1, "columns": 1, "kernels": 2}  # name -> leading axes that number the groups
+
+
+@cache
+def kernels() -> Any:
+    """The module of the kernels, which brings Numba: imported at the first use."""
+    from refimpl.numerics.kernels import shrinkage
+
+    return shrinkage
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +51,7 @@ class Grouping:
         if not compiled(x):
             return np.array([norm(part) for part in np.split(x, self.ends)[:-1]], x.dtype)
         out = np.empty(len(self.ends), x.dtype)
-        shrinkage.group_norms(x, self.ends, out)
+        kernels().group_norms(x, self.ends, out)
         return out
 
     def shrink(self, v: Array, t: Array) -> Array:
@@ -54,7 +61,7 @@ class Grouping:
             return v * self.spread(np.maximum(1 - t / np.where(norms == 0, 1, norms), 0), v.shape)
         x = self.gather(v)
         out = np.empty_like(x)
-        shrinkage.shrink_groups(x, self.ends, t, out)
+        kernels().shrink_groups(x, self.ends, t, out)
         return self.scatter(out, v.shape)
 
     def spread(self, per_group: Array, shape: tuple[int, ...]) -> Array:
