@@ -55,9 +55,9 @@ def _soft(
     kernel: Callable[..., None], J: Regularizer, theta: Array, others: Iterable[Array], numbers: tuple[float, ...]
 ) -> None:
     """The kernel with the threshold delta lam for J = lam |.|_1; else with threshold 0, and J.prox after it."""
-    lam = J.lam if isinstance(J, L1) else 0.0
-    scalars = _scalars(theta.dtype.type, lam, numbers)  # type: ignore[arg-type]
-    kernel(*[x.reshape(-1) for x in others], *scalars, theta.reshape(-1))
+    dtype, lam = theta.dtype.type, J.lam if isinstance(J, L1) else 0.0
+    t = _threshold(dtype, numbers[-1], lam)  # type: ignore[arg-type]
+    kernel(*[x.reshape(-1) for x in others], *map(dtype, numbers), t, theta.reshape(-1))
     if not isinstance(J, (L1, Zero)):
         theta[...] = J.prox(theta, numbers[-1])
 
@@ -76,6 +76,6 @@ def _consecutive(J: Regularizer, shape: tuple[int, ...]) -> Grouping | None:
 
 
 @lru_cache(maxsize=256)
-def _scalars(dtype: Any, lam: float, numbers: tuple[float, ...]) -> tuple[Any, ...]:
-    """The numbers, which end with delta, and the threshold delta lam, each rounded to the dtype."""
-    return (*map(dtype, numbers), threshold(np.empty(0, dtype), numbers[-1], lam))
+def _threshold(dtype: Any, delta: float, lam: float) -> Any:
+    """delta lam, rounded to the dtype."""
+    return threshold(np.empty(0, dtype), delta, lam)

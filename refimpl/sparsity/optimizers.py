@@ -54,7 +54,7 @@ class Optimizer(ABC, Generic[State]):
 
     def init(self, theta: Array) -> State:
         """The state at the start theta, which is copied."""
-        return self._init(np.array(validate.real_array("theta", theta), order="C"))
+        return self._init(_aligned(validate.real_array("theta", theta)))
 
     def step(self, state: State, gradient: Array, step: float | None = None, inplace: bool = False) -> State:
         """The next state.
@@ -73,7 +73,7 @@ class Optimizer(ABC, Generic[State]):
         g = _as_kernels_want("gradient", gradient, theta)
         tau = self.tau if step is None else validate.positive("step", step)
         if not inplace:
-            state = type(state)(*(x.copy() if isinstance(x, np.ndarray) else x for x in state))
+            state = type(state)(*(_aligned(x) if isinstance(x, np.ndarray) else x for x in state))
         return self._step(state, g, tau)
 
     @abstractmethod
@@ -148,8 +148,8 @@ class LinBreg(Optimizer[Bregman]):
         self._set(delta=validate.positive("delta", delta), momentum=float(momentum))
 
     def _init(self, theta: Array) -> Bregman:
-        m = np.zeros_like(theta) if self.momentum else None
-        return Bregman(theta, theta / self.delta + self.J.subgradient(theta), m)
+        m = _aligned(np.zeros_like(theta)) if self.momentum else None
+        return Bregman(theta, _aligned(theta / self.delta + self.J.subgradient(theta)), m)
 
     def _step(self, state: Bregman, g: Array, tau: float) -> Bregman:
         theta, v, m = state
@@ -208,8 +208,8 @@ class AdaBreg(Optimizer[Adam]):
         self._set(bias_correction=validate.flag("bias_correction", bias_correction))
 
     def _init(self, theta: Array) -> Adam:
-        v = theta / self.delta + self.J.subgradient(theta)
-        return Adam(theta, v, np.zeros_like(theta), np.zeros_like(theta), 0)
+        v, zero = theta / self.delta + self.J.subgradient(theta), np.zeros_like(theta)
+        return Adam(theta, _aligned(v), _aligned(zero), _aligned(zero), 0)
 
     def _step(self, state: Adam, g: Array, tau: float) -> Adam:
         theta, v, m, s, _ = state
@@ -233,6 +233,15 @@ class AdaBreg(Optimizer[Adam]):
 def regularizer(J: Any) -> Regularizer:
     """J itself, if it is a Regularizer."""
     return J if isinstance(J, Regularizer) else validate.fail("J", "a Regularizer", validate.describe(J))
+
+
+def _aligned(x: Array) -> Array:
+    """A copy of x, contiguous, at a multiple of 64 bytes: no vector of a kernel straddles two cache lines."""
+    raw = np.empty(x.nbytes + 64, np.uint8)
+    start = -raw.ctypes.data % 64
+    out = raw[start : start + x.nbytes].view(x.dtype).reshape(x.shape)
+    out[...] = x
+    return out
 
 
 def _as_kernels_want(name: str, value: Any, theta: Array) -> Array:

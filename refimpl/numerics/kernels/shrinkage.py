@@ -17,7 +17,7 @@ import numpy as np
 from refimpl.numerics.jit import ENABLED, kernel
 
 Array = np.ndarray
-TILE = 2048  # entries that stay in the first cache between the two passes over their groups
+TILE = 8192  # bytes that stay in the first cache between the two passes over their groups
 CHUNK = 4096  # entries of a group that are summed apart, for small errors
 CANCELS = 2.0  # n^2 / t^2 below which 1 - t/n in float64 needs more than float64
 
@@ -291,9 +291,10 @@ def adabreg_soft(v, m, s, g, b1, c1, b2, c2, rate, root, eps, delta, t, theta):
 @kernel
 def linbreg_groups(v, g, tau, delta, ends, t, theta):
     """v <- v - tau g; theta_g <- x_g max(1 - t_g / |x_g|, 0) with x = delta v, t_g = delta lam w_g (4.21)."""
-    first, a, factors = 0, 0, np.empty(min(ends.size, TILE))
+    first, a, entries = 0, 0, TILE // v.itemsize
+    factors = np.empty(min(ends.size, entries))
     while first < ends.size:
-        last = _tile(ends, first, a)
+        last = _tile(ends, first, a, entries)
         b = ends[last - 1]
         _advance(v[a:b], g[a:b], tau)
         _shrink(v, delta, a, ends[first:last], t[first:last], factors, theta)
@@ -303,18 +304,19 @@ def linbreg_groups(v, g, tau, delta, ends, t, theta):
 @kernel
 def shrink_groups(x, ends, t, out):
     """x_g max(1 - t_g / |x_g|, 0) for the consecutive groups that end at ``ends`` (Ex 4.16)."""
-    first, a, factors = 0, 0, np.empty(min(ends.size, TILE))
+    first, a, entries = 0, 0, TILE // x.itemsize
+    factors = np.empty(min(ends.size, entries))
     while first < ends.size:
-        last = _tile(ends, first, a)
+        last = _tile(ends, first, a, entries)
         _shrink(x, None, a, ends[first:last], t[first:last], factors, out)
         first, a = last, ends[last - 1]
 
 
 @kernel
-def _tile(ends, first, a):
-    """The end of a run of groups that begins with group ``first``, at entry a: up to `TILE` entries, or one group."""
+def _tile(ends, first, a, entries):
+    """The end of a run of groups that begins with group ``first`` at entry a: at most so many entries, or one group."""
     last = first + 1
-    while last < min(ends.size, first + TILE) and ends[last] - a <= TILE:
+    while last < min(ends.size, first + entries) and ends[last] - a <= entries:
         last += 1
     return last
 
