@@ -1,9 +1,12 @@
 """Every shrinkage kernel against its plain twin, bit for bit where entries are separate, and as plain Python."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
 from refimpl.numerics import compare
+from refimpl.numerics.jit import ENABLED
 from refimpl.numerics.kernels import shrinkage
 
 DTYPES = [np.float32, np.float64]
@@ -68,6 +71,52 @@ def test_adabreg_soft(dtype):
         assert same_bits(theta, soft(delta * expected, t))
 
 
+def compiled(function):
+    """The function, compiled; without the cache of kernels."""
+    return pytest.importorskip("numba").njit(error_model="numpy")(function) if ENABLED else function
+
+
+def quotients(x, b):
+    """x / b as AdaBreg computes it, for many x."""
+
+    def loop(x, b, r, out):
+        for i in range(x.size):
+            out[i] = shrinkage._quotient(x[i], b, r)
+
+    out = np.empty_like(x)
+    compiled(loop)(x, b, x.dtype.type(1) / b, out)
+    return out
+
+
+def divisors(dtype):
+    """Roots of 1 - beta^k, the ends of (0, 1] and of a binade, and random mantissas."""
+    rng, one = np.random.default_rng(11), dtype(1)
+    decays = [(0.9, 1), (0.99, 3), (0.999, 1), (0.999, 70), (0.9999, 2), (0.999, 10**5), (1 - 2.0**-53, 1)]
+    ends = [one, np.nextafter(one, 0), dtype(0.5), np.nextafter(dtype(0.5), one), dtype(0.75)]
+    return ends + [dtype(np.sqrt(1 - b**k)) for b, k in decays] + list(rng.uniform(0, 1, 8).astype(dtype))
+
+
+@pytest.mark.skipif(not ENABLED, reason="without compilation it is a division")
+def test_quotients_of_all_float32_mantissas_are_those_of_division():
+    x = (0x3F800000 + np.arange(1 << 23, dtype=np.uint32)).view(np.float32)
+    for b in divisors(np.float32):
+        assert np.array_equal(quotients(x, b).view(np.uint32), (x / b).view(np.uint32))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_quotients_near_ties_and_at_the_ends_of_the_range_are_those_of_division(dtype):
+    """x near (y + half an ulp) b for random y, where the quotient almost lies between two numbers; and roots of all."""
+    n, info = (200_000, np.finfo(dtype)) if ENABLED else (500, np.finfo(dtype))
+    rng = np.random.default_rng(5)
+    y = rng.uniform(1, 2, n).astype(dtype)
+    middle = y.astype(np.longdouble) + np.spacing(y).astype(np.longdouble) / 2
+    ends = np.sqrt(np.array([0, np.inf, np.nan, info.smallest_subnormal, info.tiny, info.max], dtype))
+    sizes = np.exp(rng.uniform(np.log(float(ends[3])), np.log(float(ends[5])), n)).astype(dtype)
+    for b in divisors(dtype):
+        x = np.concatenate([(middle * b).astype(dtype), np.sqrt(y), sizes, ends])
+        assert quotients(x, b).tobytes() == (x / b).tobytes()
+
+
 def ragged(rng, n):
     cuts = np.unique(rng.integers(1, n, n // 12))
     return np.append(cuts, n)
@@ -101,6 +150,50 @@ def test_groups(dtype, seed):
         shrunk = np.empty_like(v)
         shrinkage.shrink_groups(delta * expected, ends, t, shrunk)
         assert same_bits(v, expected) and same_bits(theta, shrunk)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [1, 2, 9, 25, 31, 32, 33, 784, 5000])
+def test_factors_are_exact_near_and_far_from_the_threshold(dtype, size):
+    """(n^2 - t^2) / (n (n + t)) in longdouble, for n/t from 1.01 to 100."""
+    rng, count = np.random.default_rng(size), max(20, 20_000 // size)
+    x = rng.normal(size=(count, size)).astype(dtype)
+    wide = x.astype(np.longdouble)
+    n = np.sqrt(np.sum(wide * wide, axis=1))
+    t = (n / np.exp(rng.uniform(np.log(1.01), np.log(100), count))).astype(float)
+    out = np.empty_like(x)
+    shrinkage.shrink_groups(x.reshape(-1), size * np.arange(1, count + 1), t, out.reshape(-1))
+    far, factors = n >= 1.4 * t, (n * n - t.astype(np.longdouble) ** 2) / (n * (n + t))
+    exact = wide * factors[:, None]
+    assert compare.ulp_error(out, exact) <= 5
+    assert compare.ulp_error(out[far], exact[far]) <= 4
+
+
+@pytest.mark.parametrize("delta", [None, 0.7])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_vectors_and_their_plain_twins_do_what_they_say(dtype, delta):
+    """Sums of squares in rationals and products entry by entry, of runs of every length up to two blocks and more."""
+
+    def run(x, delta, a, b, scale, factor, out):
+        high, low = shrinkage._exact_squares(x, delta, a, b, scale)
+        shrinkage._scaled(x, delta, a, b, factor, out)
+        return shrinkage._squares(x, delta, a, b), high, low
+
+    def plain(x, delta, a, b, scale, factor, out):
+        high, low = shrinkage._plain_exact_squares(x, delta, a, b, scale)
+        shrinkage._plain_scaled(x, delta, a, b, factor, out)
+        return shrinkage._plain_squares(x, delta, a, b), high, low
+
+    delta, x = delta and dtype(delta), np.random.default_rng(3).normal(size=200).astype(dtype)
+    for function in (compiled(run), plain):
+        for length in range(71):
+            a, b, out = 5, 5 + length, np.full(200, -9, dtype)
+            y = x if delta is None else x * delta
+            square, high, low = function(x, delta, a, b, 2.0**-3, dtype(0.3), out)
+            exact = sum((Fraction(float(z)) ** 2 for z in y[a:b]), Fraction(0))
+            assert abs(Fraction(square) - exact) <= exact * 2**-50
+            assert abs(64 * (Fraction(high) + Fraction(low)) - exact) <= exact * 2**-98
+            assert np.array_equal(out[a:b], y[a:b] * dtype(0.3)) and (out[:a] == -9).all() and (out[b:] == -9).all()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -57,7 +57,8 @@ def _soft(
     """The kernel with the threshold delta lam for J = lam |.|_1; else with threshold 0, and J.prox after it."""
     dtype, lam = theta.dtype.type, J.lam if isinstance(J, L1) else 0.0
     t = _threshold(dtype, numbers[-1], lam)  # type: ignore[arg-type]
-    kernel(*[x.reshape(-1) for x in others], *map(dtype, numbers), t, theta.reshape(-1))
+    *states, flat = (x if x.ndim == 1 else x.reshape(-1) for x in (*others, theta))
+    kernel(*states, *map(dtype, numbers), t, flat)
     if not isinstance(J, (L1, Zero)):
         theta[...] = J.prox(theta, numbers[-1])
 
