@@ -43,7 +43,7 @@ class _Lanes:
         self.kind, self.wide = (
             ir.VectorType(k, 8) for k in (context.get_data_type(sig.args[0].dtype), ir.DoubleType())
         )
-        self.x = self.start(sig.args[0], args[0])
+        self.x, self.full = self.start(sig.args[0], args[0]), builder.and_(self.n, ir.Constant(self.n.type, -32))
         self.delta = None if sig.args[1] == types.none else self.all(args[1])
 
     def start(self, kind: Any, array: Any) -> Any:
@@ -96,14 +96,13 @@ class _Lanes:
     def blocks(self, body: Any) -> None:
         """body(i, v, None) for v < 4 and i = 8 v, 8 v + 32, ...: blocks of 32 entries, as many as fit."""
         with cgutils.for_range(self.builder, self.builder.lshr(self.n, ir.Constant(self.n.type, 5))) as loop:
-            self._four(self.builder.shl(loop.index, ir.Constant(self.n.type, 5)), body, None)
+            self.four(self.builder.shl(loop.index, ir.Constant(self.n.type, 5)), body)
 
     def rest(self, body: Any) -> None:
         """body(i, v, mask) for the last block, which is not full."""
-        i = self.builder.and_(self.n, ir.Constant(self.n.type, -32))
-        self._four(i, body, self.all(self.builder.trunc(self.builder.sub(self.n, i), ir.IntType(32))))
+        self.four(self.full, body, self.all(self.builder.trunc(self.builder.sub(self.n, self.full), ir.IntType(32))))
 
-    def _four(self, i: Any, body: Any, left: Any) -> None:
+    def four(self, i: Any, body: Any, left: Any = None) -> None:
         """One block, of which ``left`` entries are there, or all."""
         for v in range(4):
             lanes = ir.Constant(ir.VectorType(ir.IntType(32), 8), list(range(8 * v, 8 * v + 8)))
@@ -170,7 +169,7 @@ def _emit_exact_squares(context: Any, builder: Any, sig: Any, args: Any) -> Any:
 
 
 def _emit_scaled(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    """LLVM code of `_scaled`."""
+    """LLVM code of `_scaled`: a whole block at the end, unless the limit is near; masked stores are slow with AVX2."""
     lanes = _Lanes(context, builder, sig, args)
     factor, out = lanes.all(args[4]), lanes.start(sig.args[5], args[5])
 
@@ -178,7 +177,12 @@ def _emit_scaled(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         lanes.store(builder.fmul(lanes.load(i, mask), factor), out, i, mask)
 
     lanes.blocks(body)
-    lanes.rest(body)
+    room = builder.sub(args[6], builder.add(lanes.a, lanes.full))
+    with builder.if_else(builder.icmp_signed(">=", room, ir.Constant(room.type, 32)), likely=True) as (far, near):
+        with far:
+            lanes.four(lanes.full, body)
+        with near:
+            lanes.rest(body)
     return context.get_dummy_value()
 
 
@@ -198,8 +202,8 @@ def _plain_exact_squares(x, delta, a, b, scale):
     return np.float64(exact), np.float64(exact - Fraction(float(exact)))
 
 
-def _plain_scaled(x, delta, a, b, factor, out):
-    """out[a:b] = factor delta x[a:b]."""
+def _plain_scaled(x, delta, a, b, factor, out, limit):
+    """out[a:b] = factor delta x[a:b]; entries from b on, below the limit, may change: they are for later groups."""
     out[a:b] = _entries(x, delta, a, b) * factor
 
 
@@ -228,8 +232,8 @@ def _vectors() -> tuple[Any, Any, Any, Any]:
         return pair(x, delta, types.intp, types.intp, types.float64), _emit_exact_squares
 
     @intrinsic
-    def scaled(typing, x, delta, a, b, factor, out):
-        return types.void(x, delta, types.intp, types.intp, x.dtype, out), _emit_scaled
+    def scaled(typing, x, delta, a, b, factor, out, limit):
+        return types.void(x, delta, types.intp, types.intp, x.dtype, out, types.intp), _emit_scaled
 
     return fma, squares, exact_squares, scaled
 
@@ -339,13 +343,14 @@ def _shrink(x, delta, a, ends, t, factors, out):
         b = ends[j]
         factors[j] = _squares(x, delta, start, b) if b - start <= CHUNK else _square(x, delta, start, b)
         start = b
+    limit = start
     _factors(factors[: ends.size], t, 1.0005 if x.itemsize == 4 else CANCELS)
     start = a
     for j in range(ends.size):
         b, factor = ends[j], factors[j]
         if factor != factor:
             factor = _careful(x, delta, start, b, t[j])
-        _scaled(x, delta, start, b, x.dtype.type(factor), out)
+        _scaled(x, delta, start, b, x.dtype.type(factor), out, limit)
         start = b
 
 
