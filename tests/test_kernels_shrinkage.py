@@ -174,22 +174,22 @@ def test_factors_are_exact_near_and_far_from_the_threshold(dtype, size):
 def test_vectors_and_their_plain_twins_do_what_they_say(dtype, delta):
     """Sums of squares in rationals and products entry by entry, of runs of every length up to two blocks and more."""
 
-    def run(x, delta, a, b, scale, factor, out, limit):
-        high, low = shrinkage._exact_squares(x, delta, a, b, scale)
-        shrinkage._scaled(x, delta, a, b, factor, out, limit)
-        return shrinkage._squares(x, delta, a, b), high, low
+    def run(x, delta, a, b, limit, scale, factor, out):
+        high, low = shrinkage._exact_squares(x, delta, a, b, limit, scale)
+        shrinkage._scaled(x, delta, a, b, limit, factor, out)
+        return shrinkage._squares(x, delta, a, b, limit), high, low
 
-    def plain(x, delta, a, b, scale, factor, out, limit):
-        high, low = shrinkage._plain_exact_squares(x, delta, a, b, scale)
-        shrinkage._plain_scaled(x, delta, a, b, factor, out, limit)
-        return shrinkage._plain_squares(x, delta, a, b), high, low
+    def plain(x, delta, a, b, limit, scale, factor, out):
+        high, low = shrinkage._plain_exact_squares(x, delta, a, b, limit, scale)
+        shrinkage._plain_scaled(x, delta, a, b, limit, factor, out)
+        return shrinkage._plain_squares(x, delta, a, b, limit), high, low
 
     delta, x = delta and dtype(delta), np.random.default_rng(3).normal(size=200).astype(dtype)
     for function in (compiled(run), plain):
         for length in range(71):
             a, b, limit, out = 5, 5 + length, 5 + length + (length % 3) * 16, np.full(200, -9, dtype)
             y = x if delta is None else x * delta
-            square, high, low = function(x, delta, a, b, 2.0**-3, dtype(0.3), out, limit)
+            square, high, low = function(x, delta, a, b, limit, 2.0**-3, dtype(0.3), out)
             exact = sum((Fraction(float(z)) ** 2 for z in y[a:b]), Fraction(0))
             assert abs(Fraction(square) - exact) <= exact * 2**-50
             assert abs(64 * (Fraction(high) + Fraction(low)) - exact) <= exact * 2**-98

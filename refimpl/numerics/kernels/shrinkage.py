@@ -5,7 +5,9 @@ without a branch, and NaN stays NaN whatever the clip returns.
 
 Groups may be as short as 9 or 25 entries, which compilers leave to scalar code. `_squares`, `_exact_squares` and
 `_scaled` walk through them by vectors of 8 entries, the last ones under masks; they are emitted through LLVM's vector
-type, which LLVM breaks up on machines without such vectors. With ``REFIMPL_JIT=0`` plain twins run.
+type, which LLVM breaks up on machines without such vectors. Masked instructions are slow on some of them; where
+``limit`` leaves room for whole vectors, these are read and written, and masks only clear what was read. With
+``REFIMPL_JIT=0`` plain twins run.
 """
 
 from fractions import Fraction
@@ -35,10 +37,10 @@ def _call(builder: Any, name: str, result: Any, *args: Any) -> Any:
 
 
 class _Lanes:
-    """Emits LLVM code on delta x[a:b] (delta = None: on x[a:b]), where args = (x, delta, a, b, ...), in 8 lanes."""
+    """Emits LLVM code on delta x[a:b] (delta = None: on x[a:b]), where args = (x, delta, a, b, limit, ...): 8 lanes."""
 
     def __init__(self, context: Any, builder: Any, sig: Any, args: Any) -> None:
-        self.context, self.builder, self.a = context, builder, args[2]
+        self.context, self.builder, self.a, self.limit, self.far = context, builder, args[2], args[4], False
         self.bits, self.n = sig.args[0].dtype.bitwidth, builder.sub(args[3], args[2])
         self.kind, self.wide = (
             ir.VectorType(k, 8) for k in (context.get_data_type(sig.args[0].dtype), ir.DoubleType())
@@ -70,8 +72,9 @@ class _Lanes:
     def load(self, i: Any, mask: Any) -> Any:
         """Eight entries of delta x[a:b] from i on, 0 outside the mask."""
         (at, align), zeros = self.place(self.x, i), ir.Constant(self.kind, [0.0] * 8)
-        if mask is None:
+        if mask is None or self.far:
             x = self.builder.load(at, align=align.constant)
+            x = x if mask is None else self.builder.select(mask, x, zeros)
         else:
             x = _call(self.builder, f"masked.load.v8f{self.bits}", self.kind, at, align, mask, zeros)
         return x if self.delta is None else self.builder.fmul(x, self.delta)
@@ -82,9 +85,9 @@ class _Lanes:
         return self.builder.fpext(x, self.wide) if self.bits == 32 else x
 
     def store(self, x: Any, base: Any, i: Any, mask: Any) -> None:
-        """Eight entries from i on, those under the mask."""
+        """Eight entries from i on, those under the mask; far from the limit all of them."""
         at, align = self.place(base, i)
-        if mask is None:
+        if mask is None or self.far:
             self.builder.store(x, at, align=align.constant)
         else:
             _call(self.builder, f"masked.store.v8f{self.bits}", ir.VoidType(), x, at, align, mask)
@@ -99,8 +102,14 @@ class _Lanes:
             self.four(self.builder.shl(loop.index, ir.Constant(self.n.type, 5)), body)
 
     def rest(self, body: Any) -> None:
-        """body(i, v, mask) for the last block, which is not full."""
-        self.four(self.full, body, self.all(self.builder.trunc(self.builder.sub(self.n, self.full), ir.IntType(32))))
+        """body(i, v, mask) for the last block, which is not full: twice, far from the limit and near it."""
+        room = self.builder.sub(self.limit, self.builder.add(self.a, self.full))
+        whole = self.builder.icmp_signed(">=", room, ir.Constant(room.type, 32))
+        left = self.all(self.builder.trunc(self.builder.sub(self.n, self.full), ir.IntType(32)))
+        with self.builder.if_else(whole, likely=True) as branches:
+            for self.far, branch in zip((True, False), branches):
+                with branch:
+                    self.four(self.full, body, left)
 
     def four(self, i: Any, body: Any, left: Any = None) -> None:
         """One block, of which ``left`` entries are there, or all."""
@@ -144,7 +153,7 @@ def _emit_squares(context: Any, builder: Any, sig: Any, args: Any) -> Any:
 def _emit_exact_squares(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     """LLVM code of `_exact_squares`: the error of every square (fma) and of every sum (Knuth) goes to low."""
     lanes = _Lanes(context, builder, sig, args)
-    scale, high, low = lanes.all(args[4]), lanes.total(), lanes.total()
+    scale, high, low = lanes.all(args[5]), lanes.total(), lanes.total()
 
     def add(a: Any, b: Any) -> tuple[Any, Any]:
         s = builder.fadd(a, b)
@@ -169,20 +178,15 @@ def _emit_exact_squares(context: Any, builder: Any, sig: Any, args: Any) -> Any:
 
 
 def _emit_scaled(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    """LLVM code of `_scaled`: a whole block at the end, unless the limit is near; masked stores are slow with AVX2."""
+    """LLVM code of `_scaled`."""
     lanes = _Lanes(context, builder, sig, args)
-    factor, out = lanes.all(args[4]), lanes.start(sig.args[5], args[5])
+    factor, out = lanes.all(args[5]), lanes.start(sig.args[6], args[6])
 
     def body(i: Any, v: int, mask: Any) -> None:
-        lanes.store(builder.fmul(lanes.load(i, mask), factor), out, i, mask)
+        lanes.store(builder.fmul(lanes.load(i, None if lanes.far else mask), factor), out, i, mask)
 
     lanes.blocks(body)
-    room = builder.sub(args[6], builder.add(lanes.a, lanes.full))
-    with builder.if_else(builder.icmp_signed(">=", room, ir.Constant(room.type, 32)), likely=True) as (far, near):
-        with far:
-            lanes.four(lanes.full, body)
-        with near:
-            lanes.rest(body)
+    lanes.rest(body)
     return context.get_dummy_value()
 
 
@@ -191,18 +195,18 @@ def _plain_fma(x, y, z):
     return np.float64(np.longdouble(x) * y + z)
 
 
-def _plain_squares(x, delta, a, b):
+def _plain_squares(x, delta, a, b, limit):
     """|delta x[a:b]|^2 in float64."""
     return np.sum(_entries(x, delta, a, b).astype(np.float64) ** 2)
 
 
-def _plain_exact_squares(x, delta, a, b, scale):
+def _plain_exact_squares(x, delta, a, b, limit, scale):
     """|scale delta x[a:b]|^2 as high + low, exact before they are rounded."""
     exact = sum((Fraction(float(y) * float(scale)) ** 2 for y in _entries(x, delta, a, b)), Fraction(0))
     return np.float64(exact), np.float64(exact - Fraction(float(exact)))
 
 
-def _plain_scaled(x, delta, a, b, factor, out, limit):
+def _plain_scaled(x, delta, a, b, limit, factor, out):
     """out[a:b] = factor delta x[a:b]; entries from b on, below the limit, may change: they are for later groups."""
     out[a:b] = _entries(x, delta, a, b) * factor
 
@@ -223,17 +227,17 @@ def _vectors() -> tuple[Any, Any, Any, Any]:
         return x(x, x, x), lambda context, builder, sig, args: _call(builder, name, args[0].type, *args)
 
     @intrinsic
-    def squares(typing, x, delta, a, b):
-        return types.float64(x, delta, types.intp, types.intp), _emit_squares
+    def squares(typing, x, delta, a, b, limit):
+        return types.float64(x, delta, *[types.intp] * 3), _emit_squares
 
     @intrinsic
-    def exact_squares(typing, x, delta, a, b, scale):
+    def exact_squares(typing, x, delta, a, b, limit, scale):
         pair = types.UniTuple(types.float64, 2)
-        return pair(x, delta, types.intp, types.intp, types.float64), _emit_exact_squares
+        return pair(x, delta, *[types.intp] * 3, types.float64), _emit_exact_squares
 
     @intrinsic
-    def scaled(typing, x, delta, a, b, factor, out, limit):
-        return types.void(x, delta, types.intp, types.intp, x.dtype, out, types.intp), _emit_scaled
+    def scaled(typing, x, delta, a, b, limit, factor, out):
+        return types.void(x, delta, *[types.intp] * 3, x.dtype, out), _emit_scaled
 
     return fma, squares, exact_squares, scaled
 
@@ -341,7 +345,7 @@ def _shrink(x, delta, a, ends, t, factors, out):
     start = a
     for j in range(ends.size):
         b = ends[j]
-        factors[j] = _squares(x, delta, start, b) if b - start <= CHUNK else _square(x, delta, start, b)
+        factors[j] = _squares(x, delta, start, b, x.size) if b - start <= CHUNK else _square(x, delta, start, b)
         start = b
     limit = start
     _factors(factors[: ends.size], t, 1.0005 if x.itemsize == 4 else CANCELS)
@@ -350,7 +354,7 @@ def _shrink(x, delta, a, ends, t, factors, out):
         b, factor = ends[j], factors[j]
         if factor != factor:
             factor = _careful(x, delta, start, b, t[j])
-        _scaled(x, delta, start, b, x.dtype.type(factor), out, limit)
+        _scaled(x, delta, start, b, limit, x.dtype.type(factor), out)
         start = b
 
 
@@ -387,7 +391,7 @@ def _norm(x, a, b):
     scale = _scale(x, None, a, b)
     if not 0.0 < scale < inf:
         return inf if scale == 0.0 else (0.0 if scale == inf else nan)
-    high, low = _exact_squares(x, None, a, b, scale)
+    high, low = _exact_squares(x, None, a, b, x.size, scale)
     return np.sqrt(high + low) / scale
 
 
@@ -396,7 +400,7 @@ def _square(x, delta, a, b):
     """|delta x[a:b]|^2 in float64, every `CHUNK` entries apart."""
     total = 0.0
     for k in range(a, b, CHUNK):
-        total += _squares(x, delta, k, min(k + CHUNK, b))
+        total += _squares(x, delta, k, min(k + CHUNK, b), x.size)
     return total
 
 
@@ -406,7 +410,7 @@ def _careful(x, delta, a, b, t):
     scale = _scale(x, delta, a, b)
     if not 0.0 < scale < inf:
         return 1.0 if scale == 0.0 else (0.0 if scale == inf else nan)
-    high, low = _exact_squares(x, delta, a, b, scale)
+    high, low = _exact_squares(x, delta, a, b, x.size, scale)
     t = t * scale
     upper = 134217729.0 * t - (134217729.0 * t - t)
     excess = (high - upper * upper) + (low - (t + upper) * (t - upper))
