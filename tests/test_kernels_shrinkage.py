@@ -66,7 +66,7 @@ def test_adabreg_soft(dtype):
         s = np.abs(s)
         theta, first, second = np.empty_like(v), b1 * m + c1 * g, b2 * s + c2 * (g * g)
         expected = v - rate * (first / (np.sqrt(second) / root + eps))
-        kernel(v, m, s, g, b1, c1, b2, c2, rate, root, eps, delta, t, theta)
+        kernel(v, m, s, g, rate, root, b1, c1, b2, c2, eps, delta, t, theta)
         assert same_bits(m, first) and same_bits(s, second) and same_bits(v, expected)
         assert same_bits(theta, soft(delta * expected, t))
 

@@ -45,20 +45,26 @@ def momentum(
         _soft(kernels().momentum_soft, J_l, theta_l, others, (beta, rate, delta))
 
 
-def adabreg(J: Regularizer, theta: Array, v: Array, m: Array, s: Array, g: Array, *numbers: float) -> None:
-    """Adam's update of v with ``numbers`` (b1, 1 - b1, b2, 1 - b2, rate, root, eps, delta), then the prox."""
+def adabreg(
+    J: Regularizer, theta: Array, v: Array, m: Array, s: Array, g: Array, rate: float, root: float, *numbers: float
+) -> None:
+    """Adam's update of v with ``numbers`` (b1, 1 - b1, b2, 1 - b2, eps, delta), then the prox."""
     for J_l, (theta_l, *others) in _blocks(J, theta, v, m, s, g):
-        _soft(kernels().adabreg_soft, J_l, theta_l, others, numbers)
+        _soft(kernels().adabreg_soft, J_l, theta_l, others, numbers, rate, root)
 
 
 def _soft(
-    kernel: Callable[..., None], J: Regularizer, theta: Array, others: Iterable[Array], numbers: tuple[float, ...]
+    kernel: Callable[..., None],
+    J: Regularizer,
+    theta: Array,
+    others: Iterable[Array],
+    numbers: tuple[float, ...],
+    *changing: float,
 ) -> None:
     """The kernel with the threshold delta lam for J = lam |.|_1; else with threshold 0, and J.prox after it."""
-    dtype, lam = theta.dtype.type, J.lam if isinstance(J, L1) else 0.0
-    t = _threshold(dtype, numbers[-1], lam)  # type: ignore[arg-type]
-    *states, flat = (x if x.ndim == 1 else x.reshape(-1) for x in (*others, theta))
-    kernel(*states, *map(dtype, numbers), t, flat)
+    lam, dtype = J.lam if isinstance(J, L1) else 0.0, theta.dtype.type
+    arrays = [x if x.ndim == 1 else x.reshape(-1) for x in (*others, theta)]
+    kernel(*arrays[:-1], *map(dtype, changing), *_scalars(dtype, lam, numbers), arrays[-1])  # type: ignore[arg-type]
     if not isinstance(J, (L1, Zero)):
         theta[...] = J.prox(theta, numbers[-1])
 
@@ -77,6 +83,6 @@ def _consecutive(J: Regularizer, shape: tuple[int, ...]) -> Grouping | None:
 
 
 @lru_cache(maxsize=256)
-def _threshold(dtype: Any, delta: float, lam: float) -> Any:
-    """delta lam, rounded to the dtype."""
-    return threshold(np.empty(0, dtype), delta, lam)
+def _scalars(dtype: Any, lam: float, numbers: tuple[float, ...]) -> tuple[Any, ...]:
+    """The numbers, which end with delta, and the threshold delta lam, each rounded to the dtype."""
+    return (*map(dtype, numbers), threshold(np.empty(0, dtype), numbers[-1], lam))

@@ -17,6 +17,7 @@ from refimpl.sparsity import fused
 from refimpl.sparsity.regularizers import Array, Regularizer
 
 State = TypeVar("State", bound=tuple)
+PAGE = 4096
 
 
 class Plain(NamedTuple):
@@ -216,7 +217,7 @@ class AdaBreg(Optimizer[Adam]):
         (b1, b2), k = self.betas, state.k + 1
         rate, root = tau / (1 - b1**k if self.bias_correction else 1), sqrt(1 - b2**k)
         if fused.reaches(theta, v, m, s):
-            fused.adabreg(self.J, theta, v, m, s, g, b1, 1 - b1, b2, 1 - b2, rate, root, self.eps, self.delta)
+            fused.adabreg(self.J, theta, v, m, s, g, rate, root, b1, 1 - b1, b2, 1 - b2, self.eps, self.delta)
         else:
             self._formulas(theta, v, m, s, g, rate, root)
         return state._replace(k=k)
@@ -236,9 +237,13 @@ def regularizer(J: Any) -> Regularizer:
 
 
 def _aligned(x: Array) -> Array:
-    """A copy of x, contiguous, at a multiple of 64 bytes: no vector of a kernel straddles two cache lines."""
-    raw = np.empty(x.nbytes + 64, np.uint8)
-    start = -raw.ctypes.data % 64
+    """A copy of x, contiguous, at the start of a page.
+
+    No vector of a kernel straddles two cache lines, and no load waits for a store to another array at the same place
+    of a page, as it does where that array begins a few lines later in its page.
+    """
+    raw = np.empty(x.nbytes + PAGE, np.uint8)
+    start = -raw.ctypes.data % PAGE
     out = raw[start : start + x.nbytes].view(x.dtype).reshape(x.shape)
     out[...] = x
     return out
