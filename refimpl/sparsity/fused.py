@@ -62,9 +62,9 @@ def _soft(
     *changing: float,
 ) -> None:
     """The kernel with the threshold delta lam for J = lam |.|_1; else with threshold 0, and J.prox after it."""
-    lam, dtype = J.lam if isinstance(J, L1) else 0.0, theta.dtype.type
-    arrays = [x if x.ndim == 1 else x.reshape(-1) for x in (*others, theta)]
-    kernel(*arrays[:-1], *map(dtype, changing), *_scalars(dtype, lam, numbers), arrays[-1])  # type: ignore[arg-type]
+    scalars = _scalars(theta.dtype.type, J.lam if isinstance(J, L1) else 0.0, numbers)  # type: ignore[arg-type]
+    *states, flat = [x if x.ndim == 1 else x.reshape(-1) for x in (*others, theta)]
+    kernel(*states, *changing, *scalars, flat)
     if not isinstance(J, (L1, Zero)):
         theta[...] = J.prox(theta, numbers[-1])
 

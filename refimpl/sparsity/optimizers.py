@@ -220,7 +220,7 @@ class AdaBreg(Optimizer[Adam]):
             fused.adabreg(self.J, theta, v, m, s, g, rate, root, b1, 1 - b1, b2, 1 - b2, self.eps, self.delta)
         else:
             self._formulas(theta, v, m, s, g, rate, root)
-        return state._replace(k=k)
+        return Adam(theta, v, m, s, k)
 
     def _formulas(self, theta: Array, v: Array, m: Array, s: Array, g: Array, rate: float, root: float) -> None:
         """The step as it is printed, in any precision."""

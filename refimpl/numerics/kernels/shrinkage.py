@@ -284,6 +284,7 @@ def _quotient(x, b, r):
 @kernel
 def adabreg_soft(v, m, s, g, rate, root, b1, c1, b2, c2, eps, delta, t, theta):
     """m <- b1 m + c1 g; s <- b2 s + c2 g^2; v <- v - rate m / (sqrt(s)/root + eps); theta <- soft(delta v, t)."""
+    rate, root = v.dtype.type(rate), v.dtype.type(root)  # these come as float64: they change with every step
     inverse = v.dtype.type(1) / root
     for i in range(v.size):
         a = b1 * m[i] + c1 * g[i]
