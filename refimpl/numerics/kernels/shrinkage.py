@@ -18,7 +18,6 @@ import numpy as np
 
 from refimpl.numerics.jit import ENABLED, kernel
 
-Array = np.ndarray
 TILE = 8192  # bytes that stay in the first cache between the two passes over their groups
 CHUNK = 4096  # entries of a group that are summed apart, for small errors
 CANCELS = 2.0  # n^2 / t^2 below which 1 - t/n in float64 needs more than float64
@@ -312,7 +311,7 @@ def linbreg_groups(v, g, tau, delta, ends, t, theta):
 
 @kernel
 def shrink_groups(x, ends, t, out):
-    """x_g max(1 - t_g / |x_g|, 0) for the consecutive groups that end at ``ends`` (Ex 4.16)."""
+    """out_g <- x_g max(1 - t_g / |x_g|, 0) for consecutive groups that end at ``ends``; out is not x (Ex 4.16)."""
     first, a, entries = 0, 0, TILE // x.itemsize
     factors = np.empty(min(ends.size, entries))
     while first < ends.size:
