@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from refimpl.numerics import convolution
 from refimpl.numerics.compare import eps_error
-from refimpl.numerics.kernels import csr, microkernel
+from refimpl.numerics.kernels import csr, microkernel, vectors
 from refimpl.numerics.sparse import compress, feature_major
 from refimpl.numerics.threads import over_batch
 from refimpl.setting import GELU, CrossEntropy, Dense, ReLU
@@ -37,7 +37,7 @@ def limits() -> dict[str, float]:
     b = np.empty_like(a)
     found = {"copy B/s": 2 * a.nbytes / _fastest(lambda: over_batch(lambda part: np.copyto(b[part], a[part]), len(a)))}
     for dtype in DTYPES:
-        width = 2 * microkernel.lanes_of(dtype)
+        width = 2 * vectors.lanes_of(dtype)
         x, w, y = (np.ones(shape, dtype) for shape in ((28, 192), (192, width), (8, 28, width)))
         seconds = _fastest(lambda: over_batch(lambda part: _products(1000, y[part][0], x, w, width), 8))  # noqa: B023
         found[f"fma {np.dtype(dtype).name} flop/s"] = 1000 * 2 * y.size * 192 / seconds
@@ -48,7 +48,7 @@ def limits() -> dict[str, float]:
 def _products(count: int, y: np.ndarray, x: np.ndarray, w: np.ndarray, width: int) -> None:
     """The register tile on operands in the first cache, many times."""
     for _ in range(count):
-        microkernel._panel(y, 0, width, x, 0, 0, 192, 1, w, 0, 0, width, 1, 192, 28, True)
+        microkernel.panel(y, 0, width, x, 0, 0, 192, 1, w, 0, 0, width, 1, 192, 28, True)
 
 
 def _fastest(f: Callable[[], Any]) -> float:

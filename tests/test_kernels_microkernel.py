@@ -6,7 +6,7 @@ import pytest
 from refimpl.numerics import convolution, threads
 from refimpl.numerics.compare import eps_error
 from refimpl.numerics.kernels import convolution as plain
-from refimpl.numerics.kernels import microkernel
+from refimpl.numerics.kernels import microkernel, tiled, vectors
 
 CASES = [
     # batch, c_in, c_out, size, kernel, stride, pads, mode
@@ -114,16 +114,16 @@ def test_strided_and_read_only_inputs(dtype, routed):
 @pytest.mark.parametrize("size", [1, 8, 16, 17, 33, 64])
 def test_panels_round_trip(size, dtype):
     w = np.arange(6.0 * size, dtype=dtype).reshape(1, 2, 3, size)
-    tiles = microkernel.panels(w)
-    assert tiles.ctypes.data % microkernel.WIDTH == 0
-    assert np.array_equal(microkernel.unpanel(tiles, size), w)
+    tiles = tiled.panels(w)
+    assert tiles.ctypes.data % vectors.WIDTH == 0
+    assert np.array_equal(tiled.unpanel(tiles, size), w)
     assert tiles.sum() == w.sum()
 
 
 @pytest.mark.parametrize(("P", "V"), [(1, 1), (4, 2), (14, 2)])
 def test_the_plain_tile_is_the_sum(P, V, dtype):
     rng = np.random.default_rng(2)
-    width = V * microkernel.lanes_of(dtype)
+    width = V * vectors.lanes_of(dtype)
     a, b = rng.standard_normal((P, 5)).astype(dtype), rng.standard_normal((5, width)).astype(dtype)
     c = np.ones((P, width), dtype)
     microkernel._plain(P, V, c, 0, width, a, 0, 0, 5, 1, b, 0, 0, width, 1, 5)

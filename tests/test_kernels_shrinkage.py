@@ -7,7 +7,7 @@ import pytest
 
 from refimpl.numerics import compare
 from refimpl.numerics.jit import ENABLED
-from refimpl.numerics.kernels import shrinkage
+from refimpl.numerics.kernels import lanes, shrinkage
 
 DTYPES = [np.float32, np.float64]
 SPECIAL = [0.0, -0.0, 0.25, -0.25, np.inf, -np.inf, np.nan, 1e-30, 3.0]
@@ -175,14 +175,14 @@ def test_vectors_and_their_plain_twins_do_what_they_say(dtype, delta):
     """Sums of squares in rationals and products entry by entry, of runs of every length up to two blocks and more."""
 
     def run(x, delta, a, b, limit, scale, factor, out):
-        high, low = shrinkage._exact_squares(x, delta, a, b, limit, scale)
-        shrinkage._scaled(x, delta, a, b, limit, factor, out)
-        return shrinkage._squares(x, delta, a, b, limit), high, low
+        high, low = lanes.exact_squares(x, delta, a, b, limit, scale)
+        lanes.scaled(x, delta, a, b, limit, factor, out)
+        return lanes.squares(x, delta, a, b, limit), high, low
 
     def plain(x, delta, a, b, limit, scale, factor, out):
-        high, low = shrinkage._plain_exact_squares(x, delta, a, b, limit, scale)
-        shrinkage._plain_scaled(x, delta, a, b, limit, factor, out)
-        return shrinkage._plain_squares(x, delta, a, b, limit), high, low
+        high, low = lanes._plain_exact_squares(x, delta, a, b, limit, scale)
+        lanes._plain_scaled(x, delta, a, b, limit, factor, out)
+        return lanes._plain_squares(x, delta, a, b, limit), high, low
 
     delta, x = delta and dtype(delta), np.random.default_rng(3).normal(size=200).astype(dtype)
     for function in (compiled(run), plain):

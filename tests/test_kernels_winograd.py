@@ -7,7 +7,7 @@ from refimpl.numerics import convolution
 from refimpl.numerics.compare import eps_error
 from refimpl.numerics.jit import ENABLED
 from refimpl.numerics.kernels import convolution as plain
-from refimpl.numerics.kernels import microkernel, winograd
+from refimpl.numerics.kernels import vectors, winograd
 from refimpl.setting import Conv2d
 
 CASES = [
@@ -115,7 +115,7 @@ def test_strided_inputs_empty_batches_and_other_kernels(dtype):
 
 
 def test_the_plain_map_is_the_sum(dtype):
-    rng, lanes = np.random.default_rng(2), microkernel.lanes_of(dtype)
+    rng, lanes = np.random.default_rng(2), vectors.lanes_of(dtype)
     src, dst = rng.standard_normal((6, 6, lanes)).astype(dtype), np.zeros((4, 4, lanes), dtype)
     winograd._plain(np.array(winograd.A), dst, 0, 4 * lanes, lanes, src, 0, 6 * lanes, lanes)
     expected = np.zeros((4, 4, lanes))

@@ -1,6 +1,6 @@
 """Two-dimensional cross-correlation and its two adjoints by the fastest exact route.
 
-float32 and float64 go through the register-tiled kernels of `kernels.microkernel`, the batch shared among
+float32 and float64 go through the register-tiled kernels of `kernels.tiled`, the batch shared among
 threads; everything else (longdouble, ``REFIMPL_JIT=0``, input gradients of few channels) through the plain
 definition in `kernels.convolution`. The tile needs Numba as it is defined: it is imported where a convolution runs.
 Both have the same meaning and the same arguments; results differ by rounding only. With ``winograd=True`` a kernel of
@@ -40,16 +40,16 @@ def forward(
         from refimpl.numerics import winograd as minimal
 
         return minimal.forward(x, w, pads, mode, bias)
-    from refimpl.numerics.kernels import microkernel
+    from refimpl.numerics.kernels import tiled
 
     y = memory.empty((len(x), len(w), *output_size(x.shape[2:], w.shape[2:], stride, pads)), x.dtype)
-    tiles, padded = microkernel.panels(w.transpose(2, 3, 1, 0)), plain.layout(x.shape[2:], pads, mode)
+    tiles, padded = tiled.panels(w.transpose(2, 3, 1, 0)), plain.layout(x.shape[2:], pads, mode)
     start = np.zeros((len(tiles), tiles.shape[-1]), x.dtype)
     if bias is not None:
         start.reshape(-1)[: len(w)] = bias
 
     def part(batch: slice) -> None:
-        microkernel.forward(x[batch], tiles, start, *padded, *stride, y[batch])
+        tiled.forward(x[batch], tiles, start, *padded, *stride, y[batch])
 
     over_batch(part, len(x))
     return y
@@ -111,20 +111,20 @@ def kernel_gradient(
         from refimpl.numerics import winograd as minimal
 
         return minimal.kernel_gradient(x, dy, pads, mode)
-    from refimpl.numerics.kernels import microkernel
+    from refimpl.numerics.kernels import tiled
 
     padded = plain.layout(x.shape[2:], pads, mode)
     zero = np.zeros((*kernel, x.shape[1], dy.shape[1]), x.dtype)
 
     def part(batch: slice) -> Array:
-        dw = microkernel.panels(zero)
-        microkernel.kernel_gradient(x[batch], dy[batch], *padded, *stride, dw)
+        dw = tiled.panels(zero)
+        tiled.kernel_gradient(x[batch], dy[batch], *padded, *stride, dw)
         return dw
 
-    dw = microkernel.panels(zero)
+    dw = tiled.panels(zero)
     for one in results(part, len(x)):
         dw += one
-    return np.ascontiguousarray(microkernel.unpanel(dw, dy.shape[1]).transpose(3, 2, 0, 1))
+    return np.ascontiguousarray(tiled.unpanel(dw, dy.shape[1]).transpose(3, 2, 0, 1))
 
 
 def _minimal(kernel: Pair, stride: Pair) -> bool:
@@ -143,6 +143,6 @@ def _narrow(channels: int, dtype: np.dtype) -> bool:
     Measured for 28 x 28 pixels, one thread, the plain route's time over the tile's: in float32 (16 lanes) .15 to .32
     for 1 channel, .35 for 3, .5 for 4, .9 for 8, 1.7 from 16 on; in float64 (8 lanes) .25 to .55, .5, 1.1, 1.9, 2 to 3.
     """
-    from refimpl.numerics.kernels import microkernel
+    from refimpl.numerics.kernels import vectors
 
-    return channels < microkernel.lanes_of(dtype) // 2
+    return channels < vectors.lanes_of(dtype) // 2

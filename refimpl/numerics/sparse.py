@@ -52,34 +52,27 @@ def times_transposed(W: Compressed, dy: Array) -> Array:
 
 def _product(kernel: Callable, W: Compressed, x: Array, width: int) -> Array:
     """Eight vectors of the batch at a time, whose columns mostly fit the second cache."""
-    from refimpl.numerics.kernels import csr, microkernel
+    from refimpl.numerics.kernels import channels, vectors
 
-    y, part = memory.empty((len(x), width), x.dtype), 8 * csr.WIDTH // x.itemsize
+    y, part = memory.empty((len(x), width), x.dtype), 8 * vectors.WIDTH // x.itemsize
     for first in range(0, len(x), part):
         X = feature_major(x[first : first + part])
-        Y = _aligned(width, X.shape[1], x.dtype)
+        Y = vectors.empty((width, X.shape[1]), x.dtype)
         kernel(*W[:3], X, Y)
         batch = min(part, len(x) - first)
-        microkernel.transpose(Y, 0, Y.shape[1], width, batch, y, first * width, width)  # NumPy takes five times as long
+        channels.transpose(Y, 0, Y.shape[1], width, batch, y, first * width, width)  # NumPy takes five times as long
     return y
 
 
 def feature_major(x: Array) -> Array:
     """x^T for x (batch, m) as the kernels take it: with zeros up to an even count of vectors."""
-    from refimpl.numerics.kernels import csr, microkernel
+    from refimpl.numerics.kernels import channels, vectors
 
-    (batch, m), two = x.shape, 2 * csr.WIDTH // x.itemsize
-    X = _aligned(m, -(-batch // two) * two, x.dtype)
+    (batch, m), two = x.shape, 2 * vectors.WIDTH // x.itemsize
+    X = vectors.empty((m, -(-batch // two) * two), x.dtype)
     X[:, batch:] = 0
-    microkernel.transpose(np.ascontiguousarray(x), 0, m, batch, m, X, 0, X.shape[1])
+    channels.transpose(np.ascontiguousarray(x), 0, m, batch, m, X, 0, X.shape[1])
     return X
-
-
-def _aligned(rows: int, width: int, dtype: np.dtype) -> Array:
-    """An empty matrix at an address at which no vector straddles two cache lines."""
-    from refimpl.numerics.kernels import microkernel
-
-    return microkernel._buffer(rows * width, np.empty(0, dtype)).reshape(rows, width)
 
 
 def _fitting(name: str, x: Array, W: Compressed, width: int) -> Array:

@@ -5,12 +5,10 @@ cache: pixels to points, one matrix product a point over all tiles (by the regis
 points to pixels. Sums of numbers up to 100 times as large as the result cost accuracy: see `Conv2d`.
 """
 
-from math import prod
-
 import numpy as np
 
 from refimpl.numerics import memory
-from refimpl.numerics.kernels import microkernel, winograd
+from refimpl.numerics.kernels import channels, microkernel, vectors, winograd
 from refimpl.numerics.kernels.convolution import Array, Pads, Pair, layout, output_size
 from refimpl.numerics.threads import over_batch, results
 
@@ -23,7 +21,7 @@ def forward(x: Array, w: Array, pads: Pads, mode: str, bias: Array | None) -> Ar
     high, wide = output_size(x.shape[2:], (3, 3), (1, 1), pads)
     rows, columns = -(-high // 4), -(-wide // 4)
     C, D, O, P = x.shape[1], _whole(x.shape[1], x), len(w), _whole(len(w), x)
-    U, start = _zeros((36, C, P), x), np.zeros((36, P), x.dtype)
+    U, start = vectors.zeros((36, C, P), x.dtype), np.zeros((36, P), x.dtype)
     U[..., :O] = (KERNEL @ w.transpose(2, 3, 1, 0).reshape(9, -1)).reshape(36, C, O)
     if bias is not None:
         start[winograd.CONSTANT, :O] = bias
@@ -32,14 +30,14 @@ def forward(x: Array, w: Array, pads: Pads, mode: str, bias: Array | None) -> Ar
 
     def part(batch: slice) -> None:
         points = _Points(x[batch], pads, mode, (high, wide), 2, step)
-        M = _empty((len(points.memory), 37, P), x)
-        pixels = _empty((((step * high + 4) * wide + 4) * P,), x)
+        M = vectors.empty((len(points.memory), 37, P), x.dtype)
+        pixels = vectors.empty((((step * high + 4) * wide + 4) * P,), x.dtype)
         for first in range(batch.start, batch.stop, step):
             few = slice(first, min(first + step, batch.stop))
             V = points(x[few])
             microkernel.products(start, M, P, 37 * P, V, D, 37 * D, 1, U, C * P, P, C, len(V), P)
             winograd.to_pixels(M[: len(V)], rows, columns, high, wide, pixels)
-            microkernel.channels_first(pixels, P, y[few])
+            channels.first(pixels, P, y[few])
 
     over_batch(part, len(x))
     return y
@@ -52,7 +50,7 @@ def kernel_gradient(x: Array, dy: Array, pads: Pads, mode: str) -> Array:
     step = _step(37 * -(-size[0] // 4) * -(-size[1] // 4) * (D + P) * x.itemsize)
 
     def part(batch: slice) -> Array:
-        dU = _zeros((36, C, P), x)
+        dU = vectors.zeros((36, C, P), x.dtype)
         inner = _Points(x[batch], pads, mode, size, 2, step)
         outer = _Points(dy[batch], (0, 0, 0, 0), "zero", size, 0, step)
         for first in range(batch.start, batch.stop, step):
@@ -76,31 +74,19 @@ class _Points:
         high, wide, D = 4 * self.rows + overlap, 4 * self.columns + overlap, _whole(x.shape[1], x)
         filled = pads[0], high - pads[0] - x.shape[2], pads[2], wide - pads[2] - x.shape[3]
         self.layout = layout(x.shape[2:], filled, mode)[:2]
-        self.images = _zeros((min(step, len(x)), high, wide, D), x)
-        self.memory = _empty((len(self.images) * self.rows * self.columns, 37, D), x)
+        self.images = vectors.zeros((min(step, len(x)), high, wide, D), x.dtype)
+        self.memory = vectors.empty((len(self.images) * self.rows * self.columns, 37, D), x.dtype)
 
     def __call__(self, x: Array) -> Array:
         points = self.memory[: len(x) * self.rows * self.columns]
-        microkernel.channels_last(x, *self.layout, self.images)
+        channels.last(x, *self.layout, self.images)
         winograd.to_points(self.images, self.rows, self.columns, self.overlap, points)
         return points
 
 
-def _empty(shape: tuple[int, ...], like: Array) -> Array:
-    """An array in like's dtype that starts at a multiple of a vector."""
-    return microkernel._buffer(prod(shape), like).reshape(shape)
-
-
-def _zeros(shape: tuple[int, ...], like: Array) -> Array:
-    """The same, of zeros."""
-    made = _empty(shape, like)
-    made[:] = 0
-    return made
-
-
 def _whole(channels: int, x: Array) -> int:
     """The next multiple of a vector's lanes."""
-    lanes = microkernel.lanes_of(x.dtype)
+    lanes = vectors.lanes_of(x.dtype)
     return -(-channels // lanes) * lanes
 
 

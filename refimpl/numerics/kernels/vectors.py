@@ -4,11 +4,12 @@ LLVM's own vector type keeps a tile of numbers in registers, which compilers do 
 vectors up on machines without them.
 """
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
-from refimpl.numerics.jit import ENABLED
+from refimpl.numerics.jit import ENABLED, kernel
 
 if ENABLED:
     import llvmlite.binding as llvm
@@ -23,6 +24,26 @@ else:
 def lanes_of(dtype: np.dtype) -> int:
     """Numbers in one vector."""
     return WIDTH // np.dtype(dtype).itemsize
+
+
+@kernel
+def buffer(n, like):
+    """n numbers in like's dtype at an address that is a multiple of `WIDTH`: no vector straddles two cache lines."""
+    raw = np.empty(n + WIDTH, like.dtype)
+    start = (-raw.ctypes.data % WIDTH) // raw.itemsize
+    return raw[start : start + n]
+
+
+def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An array that starts at a multiple of `WIDTH`."""
+    return buffer(prod(shape), np.empty(0, dtype)).reshape(shape)
+
+
+def zeros(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """The same, of zeros."""
+    made = empty(shape, dtype)
+    made[:] = 0
+    return made
 
 
 class Vectors:

@@ -1,0 +1,104 @@
+"""Images from channels first to channels last and back, by squares of vectors, and into padded images.
+
+Padded images are made of runs of rows (``down``) and columns (``across``), see `pad`, so that zero, circular and no
+padding are one code.
+"""
+
+from typing import Any
+
+from refimpl.numerics.jit import ENABLED, kernel
+from refimpl.numerics.kernels.vectors import WIDTH, Vectors, buffer, lanes_of
+
+if ENABLED:
+    from numba import types
+    from numba.extending import intrinsic
+
+
+def _emit_square(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    """LLVM code of `_square`: load L vectors, exchange halves, quarters, ... of them in pairs, store them."""
+    of = Vectors(context, builder, sig, args)
+    dst, src, lanes = of.data(0), of.data(3), of.lanes
+    rows = [of.load(src, of.index(args[4], (args[5], i))) for i in range(lanes)]
+    d = lanes // 2
+    while d:  # lane j of row i and lane i of row j differ in the same bits: exchange one bit at a time
+        upper = [j + d if not j & d else lanes + j for j in range(lanes)]
+        lower = [j if not j & d else lanes + j - d for j in range(lanes)]
+        for i in (i for i in range(lanes) if not i & d):
+            a, b = rows[i], rows[i + d]
+            rows[i], rows[i + d] = of.shuffle(a, b, lower), of.shuffle(a, b, upper)
+        d //= 2
+    for i, part in enumerate(rows):
+        of.store(part, dst, of.index(args[1], (args[2], i)))
+    return context.get_dummy_value()
+
+
+def _turned() -> Any:
+    """dst[d0 + j ds + i] = src[s0 + i ss + j] for i, j < lanes of a vector: an LLVM intrinsic, or its plain twin."""
+    if not ENABLED:
+        return _plain_square
+
+    @intrinsic
+    def square(typing, dst, d0, ds, src, s0, ss):
+        return types.void(dst, types.intp, types.intp, src, types.intp, types.intp), _emit_square
+
+    return square
+
+
+def _plain_square(dst, d0, ds, src, s0, ss):
+    """The square, as it is written."""
+    lanes = lanes_of(src.dtype)
+    for i in range(lanes):
+        dst.reshape(-1)[d0 + i :][: lanes * ds : ds] = src.reshape(-1)[s0 + i * ss :][:lanes]
+
+
+_square = _turned()
+
+
+@kernel
+def transpose(src, s0, ss, m, n, dst, d0, ds):
+    """dst[d0 + j ds + i] = src[s0 + i ss + j] for i < m, j < n: by squares of vectors, the last ones overlapping."""
+    a, b, lanes = src.reshape(-1), dst.reshape(-1), WIDTH // src.itemsize
+    if min(m, n) < lanes:
+        for i in range(m):
+            for j in range(n):
+                b[d0 + j * ds + i] = a[s0 + i * ss + j]
+    else:
+        for k in range(0, m, lanes):
+            for l in range(0, n, lanes):
+                i, j = min(k, m - lanes), min(l, n - lanes)
+                _square(dst, d0 + j * ds + i, ds, src, s0 + i * ss + j, ss)
+
+
+@kernel
+def pad(pixels, W, C, down, across, padded, wide):
+    """padded[p + i, q + j, :] = pixels[r + i, s + j, :] for all runs (p, r, length) down and (q, s, length) across.
+
+    pixels (H, W, C) and padded (high, wide, C) are flat.
+    """
+    for u in range(len(down)):
+        for i in range(down[u, 2]):
+            for v in range(len(across)):
+                source = pixels[((down[u, 1] + i) * W + across[v, 1]) * C :][: across[v, 2] * C]
+                target = padded[((down[u, 0] + i) * wide + across[v, 0]) * C :]
+                for k in range(source.size):
+                    target[k] = source[k]
+
+
+@kernel
+def last(x, down, across, images):
+    """images[n, p + i, q + j, :C] = x[n, :, r + i, s + j] for all runs, see `pad`; images (N, high, wide, >= C)."""
+    C, H, W = x.shape[1:]
+    wide, D = images.shape[2:]
+    z = buffer(H * W * D, x)
+    z[:] = 0
+    for n in range(len(x)):
+        transpose(x, n * C * H * W, H * W, C, H * W, z, 0, D)
+        pad(z, W, D, down, across, images[n].reshape(-1), wide)
+
+
+@kernel
+def first(images, D, y):
+    """y[n, o, i, j] = images[n, i, j, o], images flat with D >= O channels."""
+    N, O, H, W = y.shape
+    for n in range(N):
+        transpose(images, n * H * W * D, D, H * W, O, y, n * O * H * W, H * W)

@@ -1,0 +1,92 @@
+"""Convolution forward and its kernel gradient by the register tile; the input gradient is a forward pass, too.
+
+The images of one sample are turned into channels-last pixels, squares of vectors at a time, and copied into a padded
+image, see `kernels.channels`; sums leave out the rows of zeros above and below. Samples are independent and summed in
+order: results do not depend on how a batch is split among threads.
+"""
+
+import numpy as np
+
+from refimpl.numerics.jit import kernel
+from refimpl.numerics.kernels.channels import pad, transpose
+from refimpl.numerics.kernels.microkernel import panel
+from refimpl.numerics.kernels.vectors import WIDTH, buffer, lanes_of, zeros
+
+Array = np.ndarray
+CACHED = 24 * 1024  # bytes of the kernel that should stay in the first cache
+
+
+@kernel
+def forward(x, w, bias, down, across, high, wide, sh, sw, y):
+    """y[b, o, i, j] = bias[o] + sum_{di, dj, c} xp[i sh + di, j sw + dj, c] w[v, di, dj, c, o] for the padded image xp.
+
+    x (B, C, H, W); w (panels v, kh, kw, C, width), see `panels`; bias (panels, width); xp has high x wide pixels;
+    y (B, O, Ho, Wo).
+    """
+    V, kh, kw, C, width = w.shape
+    B, O, Ho, Wo = y.shape
+    H, W, pixels, two = x.shape[2], x.shape[3], Ho * Wo, width * x.itemsize > WIDTH
+    row, line, step = wide * C, Wo * width, kw * C * width
+    band = max(1, min(Ho, CACHED // (line * x.itemsize)))  # rows of y that stay in the first cache
+    z, xp, out = buffer(H * W * C, x), np.zeros(high * wide * C, x.dtype), buffer(band * line, x)
+    first, last = down[0, 0], down[-1, 0] + down[-1, 2]  # rows of xp that hold pixels
+    together = max(1, min(kh, CACHED // (step * x.itemsize)))  # kernel rows whose part of w stays in the first cache
+    for n in range(B):
+        transpose(x, n * C * H * W, H * W, C, H * W, z, 0, C)
+        pad(z, W, C, down, across, xp, wide)
+        for v in range(V):
+            for top in range(0, Ho, band):
+                rows, to = min(band, Ho - top), (n * O + v * width) * pixels + top * Wo
+                for p in range(rows * Wo):
+                    for l in range(width):
+                        out[p * width + l] = bias[v, l]
+                for di in range(0, kh, together):
+                    for i in range(rows):
+                        r = (top + i) * sh
+                        u = max(di, first - r)
+                        length = min(di + together, kh, last - r) - u
+                        a0, at, c0 = (r + u) * row, (v * kh + u) * step, i * line
+                        panel(out, c0, width, xp, a0, row, sw * C, 1, w, at, step, width, length, kw * C, Wo, two)
+                transpose(out, 0, width, rows * Wo, min(width, O - v * width), y, to, pixels)
+
+
+@kernel
+def kernel_gradient(x, dy, down, across, high, wide, sh, sw, dw):
+    """dw[v, di, dj, c, o] += sum_{b, i, j} xp[i sh + di, j sw + dj, c] dy[b, v, o, i, j], samples in their order.
+
+    dw (panels v, kh, kw, C, width) starts at zero.
+    """
+    V, kh, kw, C, width = dw.shape
+    B, O, Ho, Wo = dy.shape
+    H, W, row, pixels, two = x.shape[2], x.shape[3], wide * C, Ho * Wo, width * x.itemsize > WIDTH
+    z, xp, g = buffer(H * W * C, x), np.zeros(high * wide * C, x.dtype), buffer(pixels * width, x)
+    first, last = down[0, 0], down[-1, 0] + down[-1, 2]  # rows of xp that hold pixels
+    g[:] = 0
+    for n in range(B):
+        transpose(x, n * C * H * W, H * W, C, H * W, z, 0, C)
+        pad(z, W, C, down, across, xp, wide)
+        for v in range(V):
+            transpose(dy, (n * O + v * width) * pixels, pixels, min(width, O - v * width), pixels, g, 0, width)
+            for di in range(kh):
+                c0 = (v * kh + di) * kw * C * width
+                low = max(0, -(-(first - di) // sh))
+                rows = min(Ho, -(-(last - di) // sh)) - low
+                a0, b0 = (low * sh + di) * row, low * Wo * width
+                panel(dw, c0, width, xp, a0, sh * row, 1, sw * C, g, b0, Wo * width, width, rows, Wo, kw * C, two)
+
+
+def panels(w: Array) -> Array:
+    """(kh, kw, A, O) -> (panels, kh, kw, A, width): the last axis in panels of two vectors (one where one will do)."""
+    lanes = lanes_of(w.dtype)
+    width = lanes if w.shape[-1] <= lanes else 2 * lanes
+    shape = (-(-w.shape[-1] // width), *w.shape[:-1], width)
+    out = zeros(shape, w.dtype)
+    for v in range(shape[0]):
+        part = w[..., v * width : (v + 1) * width]
+        out[v, ..., : part.shape[-1]] = part
+    return out
+
+
+def unpanel(w: Array, size: int) -> Array:
+    """The inverse of `panels` for a last axis of the given size."""
+    return np.moveaxis(w, 0, -2).reshape(*w.shape[1:-1], -1)[..., :size]
