@@ -16,7 +16,7 @@ from refimpl.numerics import convolution, sparse
 from refimpl.numerics.jit import ENABLED
 from refimpl.numerics.kernels import pooling
 from refimpl.resolution import SpectralConv, resize
-from refimpl.setting import AveragePool2d, Conv2d, CrossEntropy, MaxPool2d, mlp, risk_and_gradient
+from refimpl.setting import GELU, AveragePool2d, Conv2d, CrossEntropy, MaxPool2d, ReLU, mlp, risk_and_gradient
 from refimpl.sparsity import L1, AdaBreg, GroupL2, LinBreg, tv_denoise
 
 BATCH = 13  # no multiple of the parts a batch is cut into
@@ -81,6 +81,10 @@ FAMILIES = {
     ),
     "group norms": groups,
     "compressed rows": products,
+    "long steps": lambda rng, dtype: steps(LinBreg(L1(0.1), 0.1), rng.standard_normal(2_100_001).astype(dtype)),
+    "long activations": lambda rng, dtype: [
+        part for layer in (ReLU(), GELU()) for part in through(layer, rng.standard_normal((3, 700_001)).astype(dtype))
+    ],
     "total variation": lambda rng, dtype: [tv_denoise(rng.standard_normal((40, 30)).astype(dtype), 0.3, gap=1.0).u],
     "training": training,
 }

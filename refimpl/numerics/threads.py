@@ -9,13 +9,13 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 Result = TypeVar("Result")
 PARTS = 8
-LONG = 1 << 23  # bytes of a vector from which on waking a thread (70 us) costs less than it saves
+LONG = 1 << 22  # bytes of a vector from which on waking a thread (70 us) costs less than it saves
 
 
 def threads() -> int:
@@ -46,12 +46,15 @@ def results(work: Callable[[slice], Result], batch: int) -> Iterator[Result]:
     return _pool(os.getpid(), workers).map(work, parts)
 
 
-def over_entries(work: Callable[..., None], *vectors: np.ndarray) -> None:
-    """``work(*vectors)`` for work that treats every entry alone, long vectors in parts."""
-    n, workers = vectors[0].size, threads() if vectors[0].nbytes >= LONG else 1
+def over_entries(work: Callable[..., object], first: np.ndarray, *others: Any) -> None:
+    """``work(first, *others)`` for work that treats every entry of its vectors alone, long ones in parts."""
+    n, workers = first.size, threads() if first.nbytes >= LONG else 1
     if workers == 1:
-        return work(*vectors)
+        work(first, *others)
+        return
+
+    def part(at: slice) -> None:
+        work(first[at], *(x[at] if isinstance(x, np.ndarray) else x for x in others))
+
     step = -(-n // workers)
-    parts = [slice(i, i + step) for i in range(0, n, step)]
-    list(_pool(os.getpid(), workers).map(lambda part: work(*(x[part] for x in vectors)), parts))
-    return None
+    list(_pool(os.getpid(), workers).map(part, [slice(i, i + step) for i in range(0, n, step)]))

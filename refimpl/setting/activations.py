@@ -9,6 +9,7 @@ import scipy
 from refimpl.numerics import memory
 from refimpl.numerics.jit import compiled
 from refimpl.numerics.kernels import pointwise
+from refimpl.numerics.threads import over_entries
 from refimpl.setting.layer import Array, Layer, Need, Params
 
 
@@ -81,7 +82,7 @@ class ReLU(_SlopeFromOutput):
         if not compiled(x):
             return super().forward(params, x)
         y = memory.empty(x.shape, x.dtype)
-        pointwise.relu(x.ravel(), y.ravel())
+        over_entries(pointwise.relu, x.ravel(), y.ravel())
         return y, y
 
     def backward(self, params: Params, y: Array, dy: Array, need: Need = "both") -> tuple[Array, Params]:
@@ -89,7 +90,7 @@ class ReLU(_SlopeFromOutput):
         if not compiled(y, dy):
             return super().backward(params, y, dy)
         dx = memory.empty(y.shape, y.dtype)
-        pointwise.relu_backward(y.ravel(), dy.ravel(), dx.ravel())
+        over_entries(pointwise.relu_backward, y.ravel(), dy.ravel(), dx.ravel())
         return dx, {}
 
 
@@ -146,12 +147,14 @@ class GELU(Activation):
             y = self.value(x)
             return y, self.slope(x, y)
         y, slope = memory.empty(x.shape, x.dtype), memory.empty(x.shape, x.dtype)
-        pointwise.gelu(x.ravel(), y.ravel(), slope.ravel())
+        over_entries(pointwise.gelu, x.ravel(), y.ravel(), slope.ravel())
         return y, slope
 
     def backward(self, params: Params, slope: Array, dy: Array, need: Need = "both") -> tuple[Array, Params]:
         """dx = sigma'(x) dy."""
-        return np.multiply(dy, slope, out=memory.empty(dy.shape, np.result_type(dy, slope))), {}
+        dx = memory.empty(dy.shape, np.result_type(dy, slope))
+        over_entries(np.multiply, dy.ravel(), slope.ravel(), dx.ravel())
+        return dx, {}
 
 
 def normal_cdf(x: Array) -> Array:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from refimpl.numerics.threads import over_entries
 from refimpl.sparsity.blocks import Blocks
 from refimpl.sparsity.groups import Grouping, _GroupNorm, kernels
 from refimpl.sparsity.regularizers import L1, Array, Regularizer, Zero, threshold
@@ -64,7 +65,7 @@ def _soft(
     """The kernel with the threshold delta lam for J = lam |.|_1; else with threshold 0, and J.prox after it."""
     scalars = _scalars(theta.dtype.type, J.lam if isinstance(J, L1) else 0.0, numbers)  # type: ignore[arg-type]
     *states, flat = [x if x.ndim == 1 else x.reshape(-1) for x in (*others, theta)]
-    kernel(*states, *changing, *scalars, flat)
+    over_entries(kernel, *states, *changing, *scalars, flat)
     if not isinstance(J, (L1, Zero)):
         theta[...] = J.prox(theta, numbers[-1])
 
