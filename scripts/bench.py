@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent
+PAUSE = 0.01  # seconds: threads of the one before (OpenMP's, BLAS's) wait actively for a moment, and take a processor
 
 
 @dataclass
@@ -64,6 +65,7 @@ def run(row: Row, rounds: int, seconds: float) -> dict[str, Any]:
     started = time.perf_counter()
     while len(times["ours"]) < rounds or (time.perf_counter() - started < seconds and len(times["ours"]) < 5 * rounds):
         for name, f in candidates.items():
+            time.sleep(PAUSE)
             begin = time.perf_counter()
             for _ in range(repeat[name]):
                 f()

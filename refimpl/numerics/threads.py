@@ -6,15 +6,16 @@ Kernels release the GIL, so plain threads suffice; no BLAS runs inside them, so 
 """
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, TypeVar
 
 import numpy as np
 
 Result = TypeVar("Result")
-PARTS = 8
+PARTS = 16
 LONG = 1 << 22  # bytes of a vector from which on waking a thread (70 us) costs less than it saves
 
 
@@ -38,12 +39,9 @@ def over_batch(work: Callable[[slice], Result], batch: int) -> list[Result]:
 
 def results(work: Callable[[slice], Result], batch: int) -> Iterator[Result]:
     """The same one by one: a sum over large results holds few of them at once."""
-    size = -(-batch // PARTS) or 1
-    parts = [slice(i, min(i + size, batch)) for i in range(0, batch, size)]
-    workers = min(threads(), len(parts))
-    if workers <= 1:
-        return map(work, parts)
-    return _pool(os.getpid(), workers).map(work, parts)
+    count = min(PARTS, batch)
+    parts = [slice(i * batch // count, (i + 1) * batch // count) for i in range(count)]
+    return _shared(work, parts, min(threads(), count))
 
 
 def over_entries(work: Callable[..., object], first: np.ndarray, *others: Any) -> None:
@@ -56,5 +54,40 @@ def over_entries(work: Callable[..., object], first: np.ndarray, *others: Any) -
     def part(at: slice) -> None:
         work(first[at], *(x[at] if isinstance(x, np.ndarray) else x for x in others))
 
-    step = -(-n // workers)
-    list(_pool(os.getpid(), workers).map(part, [slice(i, i + step) for i in range(0, n, step)]))
+    list(_shared(part, [slice(i * n // workers, (i + 1) * n // workers) for i in range(workers)], workers))
+
+
+def _shared(work: Callable[[slice], Result], parts: list[slice], workers: int) -> Iterator[Result]:
+    """The results in order. Each thread takes the next part when it is free, this one too: others wake up slowly."""
+    if workers <= 1:
+        return map(work, parts)
+    waiting: deque[tuple[slice, Future[Result]]] = deque((part, Future()) for part in parts)
+    futures = deque(future for _, future in waiting)
+
+    def take() -> bool:
+        """Do the next part, if there is one."""
+        try:
+            part, future = waiting.popleft()
+        except IndexError:
+            return False
+        try:
+            future.set_result(work(part))
+        except BaseException as error:  # it belongs to who asks for the result
+            future.set_exception(error)
+        return True
+
+    def helper() -> None:
+        while take():
+            pass
+
+    def in_order() -> Iterator[Result]:
+        while futures:
+            future = futures.popleft()
+            while not future.done() and take():
+                pass
+            yield future.result()
+
+    pool = _pool(os.getpid(), workers - 1)
+    for _ in range(workers - 1):
+        pool.submit(helper)
+    return in_order()

@@ -8,7 +8,7 @@ points to pixels. Sums of numbers up to 100 times as large as the result cost ac
 import numpy as np
 
 from refimpl.numerics import memory
-from refimpl.numerics.kernels import channels, microkernel, vectors, winograd
+from refimpl.numerics.kernels import vectors, winograd
 from refimpl.numerics.kernels.convolution import Array, Pads, Pair, layout, output_size
 from refimpl.numerics.threads import over_batch, results
 
@@ -18,70 +18,44 @@ CACHED = 2**20  # bytes of the points of a few samples
 
 def forward(x: Array, w: Array, pads: Pads, mode: str, bias: Array | None) -> Array:
     """A M A^T of every tile of 4 x 4 pixels, M = sum_c (G w G^T) . (B d B^T) (see `numerics.convolution.forward`)."""
-    high, wide = output_size(x.shape[2:], (3, 3), (1, 1), pads)
-    rows, columns = -(-high // 4), -(-wide // 4)
-    C, D, O, P = x.shape[1], _whole(x.shape[1], x), len(w), _whole(len(w), x)
+    size, C, O = output_size(x.shape[2:], (3, 3), (1, 1), pads), x.shape[1], len(w)
+    P = _whole(O, x)
     U, start = vectors.zeros((36, C, P), x.dtype), np.zeros((36, P), x.dtype)
     U[..., :O] = (KERNEL @ w.transpose(2, 3, 1, 0).reshape(9, -1)).reshape(36, C, O)
     if bias is not None:
         start[winograd.CONSTANT, :O] = bias
-    y = memory.empty((len(x), O, high, wide), x.dtype)
-    step = _step(37 * rows * columns * (D + P) * x.itemsize)
-
-    def part(batch: slice) -> None:
-        points = _Points(x[batch], pads, mode, (high, wide), 2, step)
-        M = vectors.empty((len(points.memory), 37, P), x.dtype)
-        pixels = vectors.empty((((step * high + 4) * wide + 4) * P,), x.dtype)
-        for first in range(batch.start, batch.stop, step):
-            few = slice(first, min(first + step, batch.stop))
-            V = points(x[few])
-            microkernel.products(start, M, P, 37 * P, V, D, 37 * D, 1, U, C * P, P, C, len(V), P)
-            winograd.to_pixels(M[: len(V)], rows, columns, high, wide, pixels)
-            channels.first(pixels, P, y[few])
-
-    over_batch(part, len(x))
+    y = memory.empty((len(x), O, *size), x.dtype)
+    down, across, rows, columns = _tiles(x, size, pads, mode, 2)
+    few = _few(rows * columns * (_whole(C, x) + P), x)
+    over_batch(lambda part: winograd.forward(x[part], U, start, down, across, rows, columns, few, y[part]), len(x))
     return y
 
 
 def kernel_gradient(x: Array, dy: Array, pads: Pads, mode: str) -> Array:
     """G^T (sum over samples and tiles of (A^T dy A) . (B d B^T)) G (see `numerics.convolution.kernel_gradient`)."""
-    size = dy.shape[2:]
-    C, D, O, P = x.shape[1], _whole(x.shape[1], x), dy.shape[1], _whole(dy.shape[1], x)
-    step = _step(37 * -(-size[0] // 4) * -(-size[1] // 4) * (D + P) * x.itemsize)
+    size, C, O = dy.shape[2:], x.shape[1], dy.shape[1]
+    shape = (36, C, _whole(O, x))
+    down, across, rows, columns = _tiles(x, size, pads, mode, 2)
+    below, beside = _tiles(dy, size, (0, 0, 0, 0), "zero", 0)[:2]
+    few = _few(rows * columns * (_whole(C, x) + shape[2]), x)
 
-    def part(batch: slice) -> Array:
-        dU = vectors.zeros((36, C, P), x.dtype)
-        inner = _Points(x[batch], pads, mode, size, 2, step)
-        outer = _Points(dy[batch], (0, 0, 0, 0), "zero", size, 0, step)
-        for first in range(batch.start, batch.stop, step):
-            few = slice(first, min(first + step, batch.stop))
-            V, W = inner(x[few]), outer(dy[few])
-            microkernel.products(dU[:, 0, :0], dU, C * P, P, V, D, 1, 37 * D, W, P, 37 * P, len(V), C, P)
+    def part(at: slice) -> Array:
+        dU = vectors.zeros(shape, x.dtype)
+        winograd.kernel_gradient(x[at], dy[at], down, across, below, beside, rows, columns, few, dU)
         return dU
 
-    dU = np.zeros((36, C, P), x.dtype)
+    dU = np.zeros(shape, x.dtype)
     for one in results(part, len(x)):
         dU += one
     dw = (KERNEL.T @ dU[..., :O].reshape(36, -1)).reshape(3, 3, C, O)
     return np.ascontiguousarray(dw.transpose(3, 2, 0, 1), x.dtype)
 
 
-class _Points:
-    """x -> (tiles, 37, D), the points of all tiles that `size` pixels need, in memory for `step` samples."""
-
-    def __init__(self, x: Array, pads: Pads, mode: str, size: Pair, overlap: int, step: int):
-        self.rows, self.columns, self.overlap = -(-size[0] // 4), -(-size[1] // 4), overlap
-        high, wide, D = 4 * self.rows + overlap, 4 * self.columns + overlap, _whole(x.shape[1], x)
-        filled = pads[0], high - pads[0] - x.shape[2], pads[2], wide - pads[2] - x.shape[3]
-        self.layout = layout(x.shape[2:], filled, mode)[:2]
-        self.images = vectors.zeros((min(step, len(x)), high, wide, D), x.dtype)
-        self.memory = vectors.empty((len(self.images) * self.rows * self.columns, 37, D), x.dtype)
-
-    def __call__(self, x: Array) -> Array:
-        points = self.memory[: len(x) * self.rows * self.columns]
-        channels.last(x, *self.layout, self.images)
-        winograd.to_points(self.images, self.rows, self.columns, self.overlap, points)
-        return points
+def _tiles(x: Array, size: Pair, pads: Pads, mode: str, overlap: int) -> tuple[Array, Array, int, int]:
+    """How images lie in those of whole tiles for `size` pixels (see `layout`), and the rows and columns of tiles."""
+    rows, columns = -(-size[0] // 4), -(-size[1] // 4)
+    below, right = 4 * rows + overlap - pads[0] - x.shape[2], 4 * columns + overlap - pads[2] - x.shape[3]
+    return *layout(x.shape[2:], (pads[0], below, pads[2], right), mode)[:2], rows, columns
 
 
 def _whole(channels: int, x: Array) -> int:
@@ -90,6 +64,6 @@ def _whole(channels: int, x: Array) -> int:
     return -(-channels // lanes) * lanes
 
 
-def _step(size: int) -> int:
-    """How many samples, `size` bytes of points each, lie in the second cache."""
-    return max(1, CACHED // size)
+def _few(numbers: int, x: Array) -> int:
+    """How many samples, with so many numbers a point, lie in the second cache."""
+    return max(1, CACHED // (37 * numbers * x.itemsize))

@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 
 from refimpl.numerics.jit import ENABLED, kernel
-from refimpl.numerics.kernels.vectors import WIDTH, Vectors
+from refimpl.numerics.kernels import channels
+from refimpl.numerics.kernels.microkernel import products
+from refimpl.numerics.kernels.vectors import WIDTH, Vectors, buffer
 
 A = ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1))
 B = (
@@ -85,7 +87,7 @@ _B, _A, _At = _map(B), _map(A), _map(tuple(zip(*A)))
 
 
 @kernel
-def to_points(images, rows, columns, overlap, points):
+def _to_points(images, rows, columns, overlap, points):
     """points (tiles, 37, C) = B d B^T of the tiles of 6 x 6 pixels (overlap) or A^T d A of those of 4 x 4.
 
     images are (N, high, wide, C) with C a multiple of the vector's lanes; row 36 of points is left alone: it keeps
@@ -103,7 +105,7 @@ def to_points(images, rows, columns, overlap, points):
 
 
 @kernel
-def to_pixels(points, rows, columns, high, wide, pixels):
+def _to_pixels(points, rows, columns, high, wide, pixels):
     """pixels (flat, of images (high, wide, C)) = A M A^T of all tiles (tiles, 37, C).
 
     Tiles that reach beyond the right or lower edge write into the next row or image, and are overwritten by it: rows
@@ -116,3 +118,50 @@ def to_pixels(points, rows, columns, high, wide, pixels):
             for c in range(0, C, WIDTH // points.itemsize):
                 d0 = ((n * high + 4 * t) * wide + 4 * u) * C + c
                 _A(pixels, d0, wide * C, C, points, (line * columns + u) * 37 * C + c, 6 * C, C)
+
+
+@kernel
+def _memory(x, few, rows, columns, overlap):
+    """Padded images of zeros for a few samples, channels filled up to whole vectors, and the points of their tiles."""
+    lanes, high, wide = WIDTH // x.itemsize, 4 * rows + overlap, 4 * columns + overlap
+    D = -(-x.shape[1] // lanes) * lanes
+    images = buffer(few * high * wide * D, x).reshape((few, high, wide, D))
+    images[:] = 0
+    return images, buffer(few * rows * columns * 37 * D, x).reshape((few * rows * columns, 37, D))
+
+
+@kernel
+def forward(x, U, start, down, across, rows, columns, few, y):
+    """y = A M A^T of all tiles, M = U . (B d B^T) summed over channels, a few samples at a time.
+
+    x (B, C, H, W); the kernel's points U (36, C, O filled up); start (36, O filled up): what M starts from.
+    """
+    (B, C), P, (high, wide) = x.shape[:2], U.shape[2], y.shape[2:]
+    few = min(few, B)
+    images, points = _memory(x, few, rows, columns, 2)
+    D, M = points.shape[2], buffer(len(points) * 37 * P, x).reshape((len(points), 37, P))
+    pixels = buffer(((few * high + 4) * wide + 4) * P, x)
+    for i in range(0, B, few):
+        n = min(few, B - i) * rows * columns
+        channels.last(x[i : i + few], down, across, images)
+        _to_points(images, rows, columns, 2, points[:n])
+        products(start, M, P, 37 * P, points, D, 37 * D, 1, U, C * P, P, C, n, P)
+        _to_pixels(M[:n], rows, columns, high, wide, pixels)
+        channels.first(pixels, P, y[i : i + few])
+
+
+@kernel
+def kernel_gradient(x, dy, down, across, below, beside, rows, columns, few, dU):
+    """dU (36, C, O filled up) += (A^T dy A) . (B d B^T), summed over tiles, a few samples at a time."""
+    (B, C), P = x.shape[:2], dU.shape[2]
+    few = min(few, B)
+    images, points = _memory(x, few, rows, columns, 2)
+    slopes, others = _memory(dy, few, rows, columns, 0)
+    D = points.shape[2]
+    for i in range(0, B, few):
+        n = min(few, B - i) * rows * columns
+        channels.last(x[i : i + few], down, across, images)
+        _to_points(images, rows, columns, 2, points[:n])
+        channels.last(dy[i : i + few], below, beside, slopes)
+        _to_points(slopes, rows, columns, 0, others[:n])
+        products(dU[:, 0, :0], dU, C * P, P, points, D, 1, 37 * D, others, P, 37 * P, n, C, P)
