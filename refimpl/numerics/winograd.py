@@ -12,7 +12,6 @@ from refimpl.numerics.kernels import vectors, winograd
 from refimpl.numerics.kernels.convolution import Array, Pads, Pair, layout, output_size
 from refimpl.numerics.threads import over_batch, results
 
-KERNEL = np.kron(winograd.G, winograd.G) / 24**2  # (36, 9): from the kernel to its points
 CACHED = 2**20  # bytes of the points of a few samples
 
 
@@ -20,8 +19,14 @@ def forward(x: Array, w: Array, pads: Pads, mode: str, bias: Array | None) -> Ar
     """A M A^T of every tile of 4 x 4 pixels, M = sum_c (G w G^T) . (B d B^T) (see `numerics.convolution.forward`)."""
     size, C, O = output_size(x.shape[2:], (3, 3), (1, 1), pads), x.shape[1], len(w)
     P = _whole(O, x)
-    U, start = vectors.zeros((36, C, P), x.dtype), np.zeros((36, P), x.dtype)
-    U[..., :O] = (KERNEL @ w.transpose(2, 3, 1, 0).reshape(9, -1)).reshape(36, C, O)
+    filled, U, start = (
+        vectors.zeros((3, 3, C, P), x.dtype),
+        vectors.empty((36, C, P), x.dtype),
+        np.zeros((36, P), x.dtype),
+    )
+    filled[..., :O] = w.transpose(2, 3, 1, 0)
+    winograd.kernel_points(filled, U)
+    U /= winograd.SCALE**2
     if bias is not None:
         start[winograd.CONSTANT, :O] = bias
     y = memory.empty((len(x), O, *size), x.dtype)
@@ -44,11 +49,12 @@ def kernel_gradient(x: Array, dy: Array, pads: Pads, mode: str) -> Array:
         winograd.kernel_gradient(x[at], dy[at], down, across, below, beside, rows, columns, few, dU)
         return dU
 
-    dU = np.zeros(shape, x.dtype)
+    dU = vectors.zeros(shape, x.dtype)
     for one in results(part, len(x)):
         dU += one
-    dw = (KERNEL.T @ dU[..., :O].reshape(36, -1)).reshape(3, 3, C, O)
-    return np.ascontiguousarray(dw.transpose(3, 2, 0, 1), x.dtype)
+    dw = vectors.empty((3, 3, *shape[1:]), x.dtype)
+    winograd.kernel_of_points(dU, dw)
+    return np.ascontiguousarray(dw[..., :O].transpose(3, 2, 0, 1)) / x.dtype.type(winograd.SCALE**2)
 
 
 def _tiles(x: Array, size: Pair, pads: Pads, mode: str, overlap: int) -> tuple[Array, Array, int, int]:

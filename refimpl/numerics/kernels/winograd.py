@@ -31,7 +31,8 @@ B = (
     (0, 2, -1, -2, 1, 0),
     (0, 4, 0, -5, 0, 1),
 )
-G = ((6, 0, 0), (-4, -4, -4), (-4, 4, -4), (1, 2, 4), (1, -2, 4), (0, 0, 24))  # over 24
+G = ((6, 0, 0), (-4, -4, -4), (-4, 4, -4), (1, 2, 4), (1, -2, 4), (0, 0, 24))  # over `SCALE`
+SCALE = 24
 CONSTANT = 7  # the point (1, 1) of 6 x 6, where A^T is 1 everywhere: what is added there is added to all 4 x 4 pixels
 
 if ENABLED:
@@ -83,7 +84,23 @@ def _plain(T, dst, d0, dk, dl, src, s0, sk, sl):
             dst.reshape(-1)[d0 + i * dk + j * dl :][:lanes] = value
 
 
-_B, _A, _At = _map(B), _map(A), _map(tuple(zip(*A)))
+_B, _A, _At, _G, _Gt = _map(B), _map(A), _map(tuple(zip(*A))), _map(G), _map(tuple(zip(*G)))
+
+
+@kernel
+def kernel_points(w, U):
+    """U (6, 6, C, P) = G w G^T for kernels w (3, 3, C, P), P a multiple of the vector's lanes."""
+    n = w.shape[2] * w.shape[3]
+    for at in range(0, n, WIDTH // w.itemsize):
+        _G(U, at, 6 * n, n, w, at, 3 * n, n)
+
+
+@kernel
+def kernel_of_points(U, w):
+    """w (3, 3, C, P) = G^T U G, the adjoint."""
+    n = w.shape[2] * w.shape[3]
+    for at in range(0, n, WIDTH // w.itemsize):
+        _Gt(w, at, 3 * n, n, U, at, 6 * n, n)
 
 
 @kernel
