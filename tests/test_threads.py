@@ -6,13 +6,14 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from refimpl.numerics import convolution, sparse
+from refimpl.numerics import convolution, sparse, threads
 from refimpl.numerics.jit import ENABLED
 from refimpl.numerics.kernels import pooling
 from refimpl.resolution import SpectralConv, resize
@@ -128,9 +129,9 @@ def busy(thread):
     return int((thread / "schedstat").read_text().split()[0])
 
 
-def growth(threads, work):
+def growth(tasks, work):
     """Nanoseconds that these threads run while `work` does."""
-    before = {thread: busy(thread) for thread in threads}
+    before = {thread: busy(thread) for thread in tasks}
     work()
     return sum(busy(thread) - spent for thread, spent in before.items())
 
@@ -163,6 +164,51 @@ def test_no_blas_thread_runs_below_threads_of_our_own():
     spent = json.loads(done.stdout)
     assert spent["product"] > 1e6  # the control: these threads are BLAS's, and they work when it is called
     assert spent["convolutions"] < 1e6
+
+
+@pytest.mark.parametrize("count", ["1", "2", "5"])
+def test_parts_cover_the_batch_in_order_and_errors_reach_the_caller(count, monkeypatch):
+    monkeypatch.setenv("REFIMPL_NUM_THREADS", count)
+    for batch in (0, 1, 3, 16, 17, 100):
+        parts = threads.over_batch(np.arange(batch).__getitem__, batch)
+        assert np.array_equal(np.concatenate([np.empty(0, int), *parts]), np.arange(batch))
+        assert len(parts) == min(batch, threads.PARTS)
+        assert max(map(len, parts), default=0) - min(map(len, parts), default=0) <= 1
+
+    def fails(part):
+        if part.start >= 50:
+            raise KeyError(part.start)
+
+    with pytest.raises(KeyError):
+        threads.over_batch(fails, 100)
+
+
+def test_all_threads_take_parts(monkeypatch):
+    monkeypatch.setenv("REFIMPL_NUM_THREADS", "2")
+    meeting = threading.Barrier(2)
+
+    def work(part):
+        if part.start < 2:
+            meeting.wait(60)  # the first two parts are done at the same time, or not at all
+        return threading.current_thread()
+
+    assert len(set(threads.over_batch(work, threads.PARTS))) == 2
+
+
+def test_long_vectors_are_cut_and_numbers_go_along(monkeypatch):
+    monkeypatch.setenv("REFIMPL_NUM_THREADS", "3")
+    x, lengths = np.arange(threads.LONG // 8 + 1.0), []
+
+    def double(source, factor, target):
+        lengths.append(len(source))
+        target[:] = factor * source
+
+    y = np.empty_like(x)
+    threads.over_entries(double, x, 2.0, y)
+    assert np.array_equal(y, 2 * x) and len(lengths) == 3
+    lengths.clear()
+    threads.over_entries(double, x[:-2], 2.0, y[:-2])
+    assert lengths == [len(x) - 2]
 
 
 @pytest.mark.parametrize("section", ["setting", "sparsity", "resolution"])

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 Result = TypeVar("Result")
-PARTS = 16
+PARTS = 16  # few enough to cost nothing, enough that threads end together
 LONG = 1 << 22  # bytes of a vector from which on waking a thread (70 us) costs less than it saves
 
 
