@@ -1,6 +1,6 @@
 """Images from channels first to channels last and back, by squares of vectors, and into padded images.
 
-Padded images are made of runs of rows (``down``) and columns (``across``), see `pad`, so that zero, circular and no
+Padded images are made of runs of rows (``down``) and columns (``across``), see `_pad`, so that zero, circular and no
 padding are one code.
 """
 
@@ -70,7 +70,7 @@ def transpose(src, s0, ss, m, n, dst, d0, ds):
 
 
 @kernel
-def pad(pixels, W, C, down, across, padded, wide):
+def _pad(pixels, W, C, down, across, padded, wide):
     """padded[p + i, q + j, :] = pixels[r + i, s + j, :] for all runs (p, r, length) down and (q, s, length) across.
 
     pixels (H, W, C) and padded (high, wide, C) are flat.
@@ -86,14 +86,15 @@ def pad(pixels, W, C, down, across, padded, wide):
 
 @kernel
 def last(x, down, across, images):
-    """images[n, p + i, q + j, :C] = x[n, :, r + i, s + j] for all runs, see `pad`; images (N, high, wide, >= C)."""
+    """images[n, p + i, q + j, :C] = x[n, :, r + i, s + j] for all runs, see `_pad`; images (N, high, wide, >= C)."""
     C, H, W = x.shape[1:]
     wide, D = images.shape[2:]
     z = buffer(H * W * D, x)
-    z[:] = 0
+    if D > C:
+        z[:] = 0
     for n in range(len(x)):
         transpose(x, n * C * H * W, H * W, C, H * W, z, 0, D)
-        pad(z, W, D, down, across, images[n].reshape(-1), wide)
+        _pad(z, W, D, down, across, images[n].reshape(-1), wide)
 
 
 @kernel

@@ -8,7 +8,8 @@ order: results do not depend on how a batch is split among threads.
 import numpy as np
 
 from refimpl.numerics.jit import kernel
-from refimpl.numerics.kernels.channels import pad, transpose
+from refimpl.numerics.kernels import channels
+from refimpl.numerics.kernels.channels import transpose
 from refimpl.numerics.kernels.microkernel import panel
 from refimpl.numerics.kernels.vectors import WIDTH, buffer, lanes_of, zeros
 
@@ -25,15 +26,14 @@ def forward(x, w, bias, down, across, high, wide, sh, sw, y):
     """
     V, kh, kw, C, width = w.shape
     B, O, Ho, Wo = y.shape
-    H, W, pixels, two = x.shape[2], x.shape[3], Ho * Wo, width * x.itemsize > WIDTH
+    pixels, two = Ho * Wo, width * x.itemsize > WIDTH
     row, line, step = wide * C, Wo * width, kw * C * width
     band = max(1, min(Ho, CACHED // (line * x.itemsize)))  # rows of y that stay in the first cache
-    z, xp, out = buffer(H * W * C, x), np.zeros(high * wide * C, x.dtype), buffer(band * line, x)
+    xp, out = np.zeros((1, high, wide, C), x.dtype), buffer(band * line, x)
     first, last = down[0, 0], down[-1, 0] + down[-1, 2]  # rows of xp that hold pixels
     together = max(1, min(kh, CACHED // (step * x.itemsize)))  # kernel rows whose part of w stays in the first cache
     for n in range(B):
-        transpose(x, n * C * H * W, H * W, C, H * W, z, 0, C)
-        pad(z, W, C, down, across, xp, wide)
+        channels.last(x[n : n + 1], down, across, xp)
         for v in range(V):
             for top in range(0, Ho, band):
                 rows, to = min(band, Ho - top), (n * O + v * width) * pixels + top * Wo
@@ -58,13 +58,12 @@ def kernel_gradient(x, dy, down, across, high, wide, sh, sw, dw):
     """
     V, kh, kw, C, width = dw.shape
     B, O, Ho, Wo = dy.shape
-    H, W, row, pixels, two = x.shape[2], x.shape[3], wide * C, Ho * Wo, width * x.itemsize > WIDTH
-    z, xp, g = buffer(H * W * C, x), np.zeros(high * wide * C, x.dtype), buffer(pixels * width, x)
+    row, pixels, two = wide * C, Ho * Wo, width * x.itemsize > WIDTH
+    xp, g = np.zeros((1, high, wide, C), x.dtype), buffer(pixels * width, x)
     first, last = down[0, 0], down[-1, 0] + down[-1, 2]  # rows of xp that hold pixels
     g[:] = 0
     for n in range(B):
-        transpose(x, n * C * H * W, H * W, C, H * W, z, 0, C)
-        pad(z, W, C, down, across, xp, wide)
+        channels.last(x[n : n + 1], down, across, xp)
         for v in range(V):
             transpose(dy, (n * O + v * width) * pixels, pixels, min(width, O - v * width), pixels, g, 0, width)
             for di in range(kh):
