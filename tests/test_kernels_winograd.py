@@ -18,6 +18,7 @@ CASES = [
     (3, 9, 18, (5, 4), (3, 0, 2, 5), "zero"),
     (19, 40, 40, (14, 14), (1, 1, 1, 1), "zero"),  # more samples than go at once
     (2, 8, 20, (3, 5), (2, 1, 4, 1), "circular"),
+    (2, 2, 3, (61, 60), (1, 1, 1, 1), "zero"),  # one sample is more than the cache holds
 ]
 pytestmark = pytest.mark.skipif(not ENABLED, reason="without compilation everything takes the plain route")
 
