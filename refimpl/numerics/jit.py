@@ -53,8 +53,7 @@ def kernel(function: Function, fastmath: set[str] | bool = False) -> Function:
     """Compile a function with Numba on its first call (cached on disk, NumPy's division, the GIL released).
 
     No explicit signatures (they would compile at import). NaN and infinities propagate through every kernel, so that
-    of fastmath only two are used where a kernel names them: with {"reassoc"} sums may be taken in the order of vector
-    registers, with {"contract"} a b + c may be rounded once.
+    of fastmath only {"contract"} is used, where a kernel names it: a b + c may be rounded once.
     """
     return cast(Function, Kernel(function, fastmath)) if ENABLED else function
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from refimpl.numerics.jit import kernel
 from refimpl.numerics.kernels import channels
-from refimpl.numerics.kernels.channels import transpose
 from refimpl.numerics.kernels.microkernel import panel
 from refimpl.numerics.kernels.vectors import WIDTH, buffer, lanes_of, zeros
 
@@ -47,7 +46,7 @@ def forward(x, w, bias, down, across, high, wide, sh, sw, y):
                         length = min(di + together, kh, last - r) - u
                         a0, at, c0 = (r + u) * row, (v * kh + u) * step, i * line
                         panel(out, c0, width, xp, a0, row, sw * C, 1, w, at, step, width, length, kw * C, Wo, two)
-                transpose(out, 0, width, rows * Wo, min(width, O - v * width), y, to, pixels)
+                channels.transpose(out, 0, width, rows * Wo, min(width, O - v * width), y, to, pixels)
 
 
 @kernel
@@ -65,7 +64,7 @@ def kernel_gradient(x, dy, down, across, high, wide, sh, sw, dw):
     for n in range(B):
         channels.last(x[n : n + 1], down, across, xp)
         for v in range(V):
-            transpose(dy, (n * O + v * width) * pixels, pixels, min(width, O - v * width), pixels, g, 0, width)
+            channels.transpose(dy, (n * O + v * width) * pixels, pixels, min(width, O - v * width), pixels, g, 0, width)
             for di in range(kh):
                 c0 = (v * kh + di) * kw * C * width
                 low = max(0, -(-(first - di) // sh))
