@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numba
@@ -19,7 +20,7 @@ from refimpl.numerics import convolution
 from refimpl.numerics.compare import eps_error
 from refimpl.numerics.kernels import csr, microkernel, vectors
 from refimpl.numerics.sparse import compress, feature_major
-from refimpl.numerics.threads import over_batch
+from refimpl.numerics.threads import team, threads
 from refimpl.setting import GELU, CrossEntropy, Dense, ReLU
 from refimpl.setting.risk import risk_and_gradient
 
@@ -35,11 +36,11 @@ def limits() -> dict[str, float]:
     """Copy bandwidth beyond the caches (bytes read plus written) and multiply-add peak, threads as for the rows."""
     a = np.ones(1 << 25)
     b = np.empty_like(a)
-    found = {"copy B/s": 2 * a.nbytes / _fastest(lambda: over_batch(lambda part: np.copyto(b[part], a[part]), len(a)))}
+    found = {"copy B/s": 2 * a.nbytes / _fastest(lambda: _in_parts(lambda part: np.copyto(b[part], a[part]), len(a)))}
     for dtype in DTYPES:
         width = 2 * vectors.lanes_of(dtype)
         x, w, y = (np.ones(shape, dtype) for shape in ((28, 192), (192, width), (8, 28, width)))
-        seconds = _fastest(lambda: over_batch(lambda part: _products(1000, y[part][0], x, w, width), 8))  # noqa: B023
+        seconds = _fastest(lambda: _in_parts(lambda part: _products(1000, y[part][0], x, w, width), 8))  # noqa: B023
         found[f"fma {np.dtype(dtype).name} flop/s"] = 1000 * 2 * y.size * 192 / seconds
     return found
 
@@ -49,6 +50,12 @@ def _products(count: int, y: np.ndarray, x: np.ndarray, w: np.ndarray, width: in
     """The register tile on operands in the first cache, many times."""
     for _ in range(count):
         microkernel.panel(y, 0, width, x, 0, 0, 192, 1, w, 0, 0, width, 1, 192, 28, True)
+
+
+def _in_parts(work: Callable[[slice], Any], n: int) -> None:
+    """work(part) for eight parts of 0 ... n, over threads."""
+    with ThreadPoolExecutor(threads()) as pool:
+        list(pool.map(work, [slice(k * n // 8, (k + 1) * n // 8) for k in range(8)]))
 
 
 def _fastest(f: Callable[[], Any]) -> float:
@@ -175,10 +182,11 @@ def _products_row(W: np.ndarray, x: np.ndarray, dy: np.ndarray, tx: Any, tdy: An
     """The two products, a feature a row, as the kernels keep them."""
     rows, tW, (X, dX, Y, dY) = compress(W), torch.from_numpy(W), map(feature_major, (x, x, dy, dy))
     assert rows is not None
+    parts = len(rows.values) * X.shape[1] // csr.GRAIN
 
     def ours() -> tuple[np.ndarray, np.ndarray]:
-        csr.times(rows.starts, rows.columns, rows.values, X, Y)
-        csr.times_transposed(rows.starts, rows.columns, rows.values, dY, dX)
+        csr.times(team(parts), rows.starts, rows.columns, rows.values, X, Y)
+        csr.times_transposed(team(parts), rows.starts, rows.columns, rows.values, dY, dX)
         return Y.T, dX.T
 
     def theirs() -> tuple[torch.Tensor, torch.Tensor]:

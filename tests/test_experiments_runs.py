@@ -20,6 +20,7 @@ from refimpl.experiments.epoch import epoch_cell
 from refimpl.experiments.run import Run
 from refimpl.experiments.training import Recipe, train
 from refimpl.numerics.kernels import csr
+from refimpl.numerics.threads import team
 from refimpl.resolution.conversion import spectral_network
 from refimpl.setting import SquaredError, convnet, mlp
 from refimpl.sparsity import L1, AdaBreg, Blocks, GradientDescent, LinBreg, ProximalGradient
@@ -350,11 +351,11 @@ def test_sparse_rows_multiply_like_the_dense_matrix():
     for density in (0.0, 0.2, 1.0):
         W = rng.integers(-4, 5, (7, 11)) * (rng.random((7, 11)) < density).astype(float)
         X, Y = rng.integers(-4, 5, (11, 3)).astype(float), rng.integers(-4, 5, (7, 3)).astype(float)
-        starts, columns, values = np.empty(8, np.int64), np.empty(77, np.int32), np.empty(77)
+        starts, columns, values = csr.starts_of(W.shape), np.empty(77, np.int32), np.empty(77)
         csr.compress(W, starts, columns, values)
         forward, backward = np.empty((7, 3)), np.empty((11, 3))
-        csr.times(starts, columns, values, X, forward)
-        csr.times_transposed(starts, columns, values, Y, backward)
+        csr.times(team(1), starts, columns, values, X, forward)
+        csr.times_transposed(team(1), starts, columns, values, Y, backward)
         np.testing.assert_array_equal(forward, W @ X)
         np.testing.assert_array_equal(backward, W.T @ Y)
 

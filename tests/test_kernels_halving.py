@@ -4,16 +4,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from parts import ways
 
 from refimpl.numerics.kernels import halving
 
 
 def plain_halving(monkeypatch: Any) -> None:
     """The kernels as they run without compilation."""
-    for name in ("forward", "backward"):
-        monkeypatch.setattr(halving, name, getattr(getattr(halving, name), "py_func", getattr(halving, name)))
-    monkeypatch.setattr(halving, "_best", halving._plain_best)
-    monkeypatch.setattr(halving, "_spread", halving._plain_spread)
+    for name in ("best", "spread"):
+        monkeypatch.setattr(halving, f"_{name}", getattr(halving, f"_plain_{name}"))
 
 
 @pytest.mark.parametrize("plain", [False, True], ids=["compiled", "plain"])
@@ -27,7 +26,7 @@ def test_halving(values: str, size: Any, dtype: Any, plain: bool, monkeypatch: A
     drawn = [-2, -1, 0, 1, 2] if values == "ties" else [np.nan, -np.inf, np.inf, 1]
     x = np.random.default_rng(size[1]).choice(drawn, (5, *size)).astype(dtype)
     y, where = np.empty((5, size[0] // 2, size[1] // 2), dtype), np.empty((5, size[0] // 2, size[1] // 2), np.int32)
-    halving.forward(x, y, where)
+    ways(halving, "forward")[plain](5, x, y, where)
     each = x.reshape(5, y.shape[1], 2, y.shape[2], 2).transpose(0, 1, 3, 2, 4).reshape(*y.shape, 4)
     k = each.argmax(axis=-1)
     np.testing.assert_array_equal(y, np.take_along_axis(each, k[..., None], -1)[..., 0])
@@ -35,6 +34,6 @@ def test_halving(values: str, size: Any, dtype: Any, plain: bool, monkeypatch: A
     np.testing.assert_array_equal(where, rows * size[1] + columns)
     dy = np.random.default_rng(1).standard_normal(y.shape).astype(dtype)
     dx, expected = np.full_like(x, 7), np.zeros_like(x)
-    halving.backward(dy, where, dx)
+    ways(halving, "backward")[plain](5, dy, where, dx)
     expected[np.arange(5)[:, None, None], rows, columns] = dy
     np.testing.assert_array_equal(dx, expected)

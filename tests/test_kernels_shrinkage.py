@@ -4,10 +4,12 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from parts import ways
 
 from refimpl.numerics import compare
 from refimpl.numerics.jit import ENABLED
 from refimpl.numerics.kernels import lanes, shrinkage
+from refimpl.numerics.threads import team
 
 DTYPES = [np.float32, np.float64]
 SPECIAL = [0.0, -0.0, 0.25, -0.25, np.inf, -np.inf, np.nan, 1e-30, 3.0]
@@ -37,10 +39,10 @@ def same_bits(a, b):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_linbreg_soft(dtype):
     tau, delta, t = map(dtype, (0.3, 0.7, 0.25))
-    for kernel in both(shrinkage.linbreg_soft):
+    for kernel in ways(shrinkage, "linbreg_soft"):
         v, g = vectors(dtype, 2)
         theta, expected = np.empty_like(v), v - tau * g
-        kernel(v, g, tau, delta, t, theta)
+        kernel(v.size, v, g, tau, delta, t, theta)
         assert same_bits(v, expected)
         assert same_bits(theta, soft(delta * expected, t))
         assert np.isnan(theta[SPECIAL.index(3.0) - 2])
@@ -49,11 +51,11 @@ def test_linbreg_soft(dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_momentum_soft(dtype):
     beta, rate, delta, t = map(dtype, (0.9, 0.03, 0.7, 0.25))
-    for kernel in both(shrinkage.momentum_soft):
+    for kernel in ways(shrinkage, "momentum_soft"):
         v, m, g = vectors(dtype, 3)
         theta, moved = np.empty_like(v), beta * m + rate * g
         expected = v - moved
-        kernel(v, m, g, beta, rate, delta, t, theta)
+        kernel(v.size, v, m, g, beta, rate, delta, t, theta)
         assert same_bits(m, moved) and same_bits(v, expected)
         assert same_bits(theta, soft(delta * expected, t))
 
@@ -61,12 +63,12 @@ def test_momentum_soft(dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_adabreg_soft(dtype):
     b1, c1, b2, c2, rate, root, eps, delta, t = map(dtype, (0.9, 0.1, 0.999, 0.001, 0.01, 0.2, 1e-8, 0.7, 0.25))
-    for kernel in both(shrinkage.adabreg_soft):
+    for kernel in ways(shrinkage, "adabreg_soft"):
         v, m, g, s = vectors(dtype, 4)
         s = np.abs(s)
         theta, first, second = np.empty_like(v), b1 * m + c1 * g, b2 * s + c2 * (g * g)
         expected = v - rate * (first / (np.sqrt(second) / root + eps))
-        kernel(v, m, s, g, rate, root, b1, c1, b2, c2, eps, delta, t, theta)
+        kernel(v.size, v, m, s, g, rate, root, b1, c1, b2, c2, eps, delta, t, theta)
         assert same_bits(m, first) and same_bits(s, second) and same_bits(v, expected)
         assert same_bits(theta, soft(delta * expected, t))
 
@@ -139,16 +141,16 @@ def test_groups(dtype, seed):
         out = np.empty(ends.size, dtype)
         kernel(x, ends, out)
         assert compare.ulp_error(out, exact) <= 1
-    for kernel in both(shrinkage.shrink_groups):
+    for kernel in ways(shrinkage, "shrink_groups"):
         out = np.empty_like(x)
-        kernel(x, ends, t, out)
+        kernel(ends.size, x, ends, t, out)
         assert compare.ulp_error(out, wide * np.repeat(factors, ends - starts)) <= 4
-    for kernel in both(shrinkage.linbreg_groups):
+    for kernel in ways(shrinkage, "linbreg_groups"):
         v, g = x.copy(), rng.normal(size=x.size).astype(dtype)
         theta, expected, tau, delta = np.empty_like(v), v - dtype(0.3) * g, dtype(0.3), dtype(0.7)
-        kernel(v, g, tau, delta, ends, t, theta)
+        kernel(ends.size, v, g, tau, delta, ends, t, theta)
         shrunk = np.empty_like(v)
-        shrinkage.shrink_groups(delta * expected, ends, t, shrunk)
+        shrinkage.shrink_groups(team(1), delta * expected, ends, t, shrunk)
         assert same_bits(v, expected) and same_bits(theta, shrunk)
 
 
@@ -162,7 +164,7 @@ def test_factors_are_exact_near_and_far_from_the_threshold(dtype, size):
     n = np.sqrt(np.sum(wide * wide, axis=1))
     t = (n / np.exp(rng.uniform(np.log(1.01), np.log(100), count))).astype(float)
     out = np.empty_like(x)
-    shrinkage.shrink_groups(x.reshape(-1), size * np.arange(1, count + 1), t, out.reshape(-1))
+    shrinkage.shrink_groups(team(1), x.reshape(-1), size * np.arange(1, count + 1), t, out.reshape(-1))
     far, factors = n >= 1.4 * t, (n * n - t.astype(np.longdouble) ** 2) / (n * (n + t))
     exact = wide * factors[:, None]
     assert compare.ulp_error(out, exact) <= 5
@@ -203,10 +205,10 @@ def test_groups_with_special_entries(dtype):
     x = np.array([np.nan, 1, np.inf, -2, 0, 0, huge, -huge / 2, tiny, tiny, np.nan, np.inf, 3, -4], dtype)
     ends = np.arange(2, 15, 2)
     t = np.array([0.5, 0.5, 0.5, float(huge) / 4, float(tiny), 1.0, 5.0])
-    for kernel in both(shrinkage.shrink_groups):
+    for kernel in ways(shrinkage, "shrink_groups"):
         out = np.empty_like(x)
         with np.errstate(all="ignore"):
-            kernel(x, ends, t, out)
+            kernel(ends.size, x, ends, t, out)
         assert np.all(np.isnan(out[[0, 1, 10, 11]]))
         assert out[2:6].tolist() == [np.inf, -2, 0, 0]
         assert out[6:8] == pytest.approx(x[6:8] * (1 - 0.25 / np.sqrt(1.25)), rel=1e-6)
@@ -228,16 +230,16 @@ def test_near_the_threshold_nothing_cancels(dtype):
     for k in (10, 20, 40):
         t = 5 * (1 - 2.0**-k)
         out = np.empty(2, dtype)
-        shrinkage.shrink_groups(x, np.array([2]), np.array([t]), out)
+        shrinkage.shrink_groups(team(1), x, np.array([2]), np.array([t]), out)
         assert compare.ulp_error(out, x.astype(np.longdouble) * np.longdouble(2.0**-k)) <= 4
-        shrinkage.shrink_groups(x, np.array([2]), np.array([5 / (1 - 2.0**-k)]), out)
+        shrinkage.shrink_groups(team(1), x, np.array([2]), np.array([5 / (1 - 2.0**-k)]), out)
         assert np.all(out == 0)
 
 
 def test_no_entries():
     empty = np.empty(0)
-    shrinkage.linbreg_soft(empty, empty, 0.1, 1.0, 0.1, empty)
-    shrinkage.shrink_groups(empty, np.empty(0, np.int64), empty, empty)
+    shrinkage.linbreg_soft(team(1), empty, empty, 0.1, 1.0, 0.1, empty)
+    shrinkage.shrink_groups(team(1), empty, np.empty(0, np.int64), empty, empty)
     out = np.full(2, np.nan)
     shrinkage.group_norms(empty, np.zeros(2, np.int64), out)
     assert out.tolist() == [0, 0]
@@ -249,5 +251,5 @@ def test_fused_group_steps_of_many_tiles():
     ends, t, theta = np.arange(1000, 15_001, 1000), np.linspace(0, 28, 15), np.empty(15_000)
     x = (v - 0.5 * g).reshape(15, 1000)
     expected = x * np.maximum(1 - t / np.linalg.norm(x, axis=1), 0)[:, None]
-    shrinkage.linbreg_groups(v, g, 0.5, 1.0, ends, t, theta)
+    shrinkage.linbreg_groups(team(1), v, g, 0.5, 1.0, ends, t, theta)
     np.testing.assert_allclose(theta, expected.ravel(), rtol=0, atol=1e-14)

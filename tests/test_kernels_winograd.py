@@ -1,9 +1,11 @@
 """Winograd's 3 x 3 convolutions against the direct sums, to the accuracy they state, and the maps they are made of."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
-from refimpl.numerics import convolution
+from refimpl.numerics import convolution, threads
 from refimpl.numerics.compare import eps_error
 from refimpl.numerics.jit import ENABLED
 from refimpl.numerics.kernels import convolution as plain
@@ -82,7 +84,7 @@ def test_results_do_not_depend_on_the_threads(dtype, monkeypatch):
     x, w, dy, *how = drawn(CASES[4], dtype)
     results = []
     for n in ("1", "2", "5"):
-        monkeypatch.setenv("REFIMPL_NUM_THREADS", n)
+        monkeypatch.setattr(threads, "threads", partial(int, n))
         y = convolution.forward(x, w, *how, winograd=True)
         dx = convolution.input_gradient(dy, w, x.shape[2:], *how, winograd=True)
         results.append([a.tobytes() for a in (y, dx, convolution.kernel_gradient(x, dy, (3, 3), *how, winograd=True))])

@@ -6,6 +6,7 @@ import pytest
 from refimpl.numerics import sparse
 from refimpl.numerics.compare import eps_error
 from refimpl.numerics.kernels import csr
+from refimpl.numerics.threads import team
 from refimpl.setting import Dense, Network, ReLU, Residual, Tanh, mlp
 
 
@@ -43,7 +44,7 @@ def test_products_by_blocks(density, shape, dtype):
     rng = np.random.default_rng(3)
     W = np.where(rng.random(shape) < density, dyadic(rng, shape, dtype), 0).astype(dtype)
     rows, x, dy = sparse.compress(W), dyadic(rng, (150, shape[1]), dtype), dyadic(rng, (150, shape[0]), dtype)
-    assert csr.CACHED // (8 * csr.WIDTH) < 2000 / 2 and csr.LISTS < 2000 / 2
+    assert csr.CACHED // (8 * csr.WIDTH) < 2000 / 2 and csr.BLOCK < 2000 / 2
     assert np.array_equal(sparse.times(rows, x), x @ W.T)
     assert np.array_equal(sparse.times_transposed(rows, dy), dy @ W)
 
@@ -58,8 +59,8 @@ def test_kernels_take_any_batch(dtype):
         for signed in (False, True):
             rows = (starts.astype(np.int64), columns.astype(np.int32), values) if signed else (starts, columns, values)
             Y, dX = np.full_like(dY, np.nan), np.full_like(X, np.nan)
-            csr.times(*rows, X, Y)
-            csr.times_transposed(*rows, dY, dX)
+            csr.times(team(1), *rows, X, Y)
+            csr.times_transposed(team(1), *rows, dY, dX)
             assert np.array_equal(Y, W @ X) and np.array_equal(dX, W.T @ dY)
 
 
@@ -70,7 +71,7 @@ def test_compressed_rows(dtype):
         W = np.array([[0, 0, 0], [0, tiny, -0.0], [np.nan, 0, 2], [0, 0, 0], [-1, 0, last]], dtype)
         rows = sparse.compress(W)
         i, j = np.nonzero(W)
-        assert np.array_equal(rows.starts, np.searchsorted(i, np.arange(6)))
+        assert np.array_equal(rows.starts, np.searchsorted(i, np.arange(6)))  # a matrix of one block
         assert np.array_equal(rows.columns, j) and np.array_equal(rows.values, W[i, j], equal_nan=True)
 
 
@@ -83,16 +84,24 @@ def test_batches_by_feature(dtype):
         assert np.array_equal(X[:, :batch], x[:batch].T) and not X[:, batch:].any()
 
 
+def test_rows_start_in_every_block(dtype):
+    """Entries of row i in columns of block c, row by row and block by block."""
+    W = np.where(np.random.default_rng(5).random((4, 2 * csr.BLOCK + 9)) < 0.1, 1, 0).astype(dtype)
+    rows, (i, j) = sparse.compress(W), np.nonzero(W)
+    assert np.array_equal(rows.starts, np.searchsorted(3 * i + j // csr.BLOCK, np.arange(13)))
+
+
 def test_the_plain_twin_is_what_the_vectors_do(dtype):
-    """A row of the product by its definition: entries 1 ... 3 in columns below the end, lanes 1 ... 2 of X, y at 3."""
+    """A row of the product by its definition: entries 1 ... 3, lanes 1 ... 2 of X, y at 3."""
     rng, lanes = np.random.default_rng(2), csr.WIDTH // np.dtype(dtype).itemsize
     X, y = dyadic(rng, (6, 3 * lanes), dtype), dyadic(rng, 4 * lanes, dtype)
     values, columns = dyadic(rng, 5, dtype), np.array([5, 0, 2, 3, 5], np.uint32)
     expected = y.copy()
     expected[3 : 3 + 2 * lanes] += values[1:4] @ X[[0, 2, 3], lanes:]
-    assert csr._plain(2, y, 3, X, lanes, 3 * lanes, values, columns, 1, 5, 4) == 4
+    csr._plain(2, y, 3, X, lanes, 3 * lanes, values, columns, 1, 4)
     assert np.array_equal(y, expected)
-    assert csr._plain(2, y, 3, X, lanes, 3 * lanes, values, columns, 1, 3, 4) == 3
+    csr._plain(2, y, 3, X, lanes, 3 * lanes, values, columns, 1, 1)
+    assert np.array_equal(y, expected)
 
 
 def test_nan_in_the_matrix_is_an_entry(dtype):

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from refimpl.numerics import convolution, sparse, threads
-from refimpl.numerics.jit import ENABLED
+from refimpl.numerics.jit import ENABLED, kernel
 from refimpl.numerics.kernels import pooling
+from refimpl.numerics.kernels.team import give_way, share, task
 from refimpl.resolution import SpectralConv, resize
 from refimpl.setting import GELU, AveragePool2d, Conv2d, CrossEntropy, MaxPool2d, ReLU, mlp, risk_and_gradient
 from refimpl.sparsity import L1, AdaBreg, GroupL2, LinBreg, tv_denoise
@@ -166,49 +167,107 @@ def test_no_blas_thread_runs_below_threads_of_our_own():
     assert spent["convolutions"] < 1e6
 
 
-@pytest.mark.parametrize("count", ["1", "2", "5"])
-def test_parts_cover_the_batch_in_order_and_errors_reach_the_caller(count, monkeypatch):
-    monkeypatch.setenv("REFIMPL_NUM_THREADS", count)
-    for batch in (0, 1, 3, 16, 17, 100):
-        parts = threads.over_batch(np.arange(batch).__getitem__, batch)
-        assert np.array_equal(np.concatenate([np.empty(0, int), *parts]), np.arange(batch))
-        assert len(parts) == min(batch, threads.PARTS)
-        assert max(map(len, parts), default=0) - min(map(len, parts), default=0) <= 1
-
-    def fails(part):
-        if part.start >= 50:
-            raise KeyError(part.start)
-
-    with pytest.raises(KeyError):
-        threads.over_batch(fails, 100)
+@kernel
+def counted(team, n, grain, times, who):
+    """times[i] += 1 for every i < n, and who[i] is the part it was done in."""
+    share(team, n, grain, task(_counted, (times, who)))
 
 
-def test_all_threads_take_parts(monkeypatch):
-    monkeypatch.setenv("REFIMPL_NUM_THREADS", "2")
-    meeting = threading.Barrier(2)
-
-    def work(part):
-        if part.start < 2:
-            meeting.wait(60)  # the first two parts are done at the same time, or not at all
-        return threading.current_thread()
-
-    assert len(set(threads.over_batch(work, threads.PARTS))) == 2
+@kernel
+def _counted(low, high, times, who):
+    for i in range(low, high):
+        times[i] += 1
+        who[i] = low
 
 
-def test_long_vectors_are_cut_and_numbers_go_along(monkeypatch):
-    monkeypatch.setenv("REFIMPL_NUM_THREADS", "3")
-    x, lengths = np.arange(threads.LONG // 8 + 1.0), []
+@pytest.fixture
+def helped():
+    """A team of the caller and two helpers."""
+    return threads._Team(2)
 
-    def double(source, factor, target):
-        lengths.append(len(source))
-        target[:] = factor * source
 
-    y = np.empty_like(x)
-    threads.over_entries(double, x, 2.0, y)
-    assert np.array_equal(y, 2 * x) and len(lengths) == 3
-    lengths.clear()
-    threads.over_entries(double, x[:-2], 2.0, y[:-2])
-    assert lengths == [len(x) - 2]
+def test_parts_cover_the_work_once(helped):
+    """Whether helpers are asleep, waking or awake; parts are no smaller than the grain, and one where it is less."""
+    for round in range(300):
+        n, grain = 10 * (round % 7), 1 + round % 3 * 20
+        times, who = np.zeros(n, int), np.zeros(n, int)
+        counted(helped.awake(), n, grain, times, who)
+        assert (times == 1).all()
+        sizes = np.unique(who, return_counts=True)[1]
+        assert len(sizes) <= 1 or sizes.min() >= grain
+        if round % 100 == 0:
+            time.sleep(0.01)  # long enough for helpers to fall asleep
+
+
+@pytest.mark.skipif(not ENABLED, reason="plain Python does everything itself")
+def test_helpers_take_parts(helped):
+    """The first part waits for a moment whether another thread begins one meanwhile: sooner or later it does."""
+    for _ in range(1000):
+        begun, met = np.zeros(16, int), np.zeros(1, bool)
+        meeting(helped.awake(), begun, met)
+        assert (begun == 1).all()
+        if met[0]:
+            return
+    raise AssertionError("nobody helps")
+
+
+@kernel
+def meeting(team, begun, met):
+    """begun = 1; met = whether other threads began while this one was at the first part."""
+    share(team, begun.size, 1, task(_meeting, (begun, met)))
+
+
+@kernel
+def _meeting(low, high, begun, met):
+    begun[low:high] += 1
+    for _ in range(1000 if low == 0 else 0):
+        give_way()
+        met[0] = begun[high:].any()
+        if met[0]:
+            break
+
+
+@pytest.mark.skipif(not ENABLED, reason="plain Python does everything itself")
+def test_a_kernel_of_another_thread_does_without_helpers(helped):
+    """Many threads share at the same time: one of them with the helpers, the others alone, all of them right."""
+    n, wrong = 5000, []
+
+    def work():
+        for _ in range(200):
+            times, who = np.zeros(n, int), np.zeros(n, int)
+            counted(helped.awake(), n, 100, times, who)
+            wrong.append((times != 1).any())
+
+    together = [threading.Thread(target=work) for _ in range(4)]
+    for thread in together:
+        thread.start()
+    for thread in together:
+        thread.join()
+    assert len(wrong) == 800 and not any(wrong)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork") or not ENABLED, reason="wants processes that fork")
+def test_a_forked_child_has_helpers_of_its_own():
+    program = f"""
+import os, sys, numpy as np
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_threads import counted, threads
+threads.threads = lambda: 2
+for _ in range(2):
+    times = np.zeros(100, int)
+    counted(threads.team(100), 100, 1, times, times.copy())
+    child = os.fork()
+    if child == 0:
+        counted(threads.team(100), 100, 1, times, times.copy())
+        os._exit(0 if (times == 2).all() and threads._team(1).helpers[0].is_alive() else 1)
+    assert os.waitpid(child, 0)[1] == 0
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, timeout=100)
+
+
+def test_a_batch_is_summed_in_as_many_parts_as_there_is_room_for():
+    assert [threads.parts_of(n, 8) for n in (0, 1, 16, 100)] == [0, 1, 16, 16]
+    assert [threads.parts_of(100, size) for size in (2**20, 2**21, 2**22, 2**40)] == [16, 8, 4, 4]
 
 
 @pytest.mark.parametrize("section", ["setting", "sparsity", "resolution"])

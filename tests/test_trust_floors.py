@@ -119,8 +119,7 @@ def test_checks_compute_or_name_the_argument(name):
 @pytest.mark.parametrize("asked", ["", "0", "-1", "x", "1.5", "9" * 30, "²", "٣"])
 def test_any_number_of_threads_is_survived(asked, monkeypatch):
     monkeypatch.setenv("REFIMPL_NUM_THREADS", asked)
-    assert threads.threads() >= 1
-    assert threads.over_batch(lambda part: (part.start, part.stop), 3) == [(0, 1), (1, 2), (2, 3)]
+    assert 1 <= threads.threads.__wrapped__() <= 4096
 
 
 @pytest.mark.parametrize("path", ["", ".", "/", "/dev/null/x", "x" * 5000, b"bytes/" * 2000, 5, None])

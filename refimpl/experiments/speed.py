@@ -15,6 +15,7 @@ from refimpl.experiments.figures import canvas, style
 from refimpl.experiments.run import Run
 from refimpl.numerics.kernels import csr, shrinkage
 from refimpl.numerics.sparse import feature_major
+from refimpl.numerics.threads import team
 
 Array = np.ndarray
 Settings = dict[str, Any]
@@ -53,24 +54,29 @@ def cell(settings: Settings, checkpoint: Path) -> dict[str, Any]:
 def _work(W: Array, X: Array, dY: Array) -> dict[str, dict[str, Callable[[], Any]]]:
     """The four parts as functions, dense and CSR; the step has tau = 0, so that every round does the same work."""
     n, m = W.shape
-    starts, columns, values = np.empty(n + 1, np.uint64), np.empty(n * m, np.uint32), np.empty(n * m, W.dtype)
+    starts, columns, values = csr.starts_of(W.shape), np.empty(n * m, np.uint32), np.empty(n * m, W.dtype)
     Y, dX, dW = feature_major(dY.T), feature_major(X.T), np.empty_like(W)
     lam = np.float32(0.1)
     v, theta = (W + lam * np.sign(W)).reshape(-1), np.empty(n * m, W.dtype)
 
     def update() -> Array:
-        shrinkage.linbreg_soft(v, dW.reshape(-1), np.float32(0), np.float32(1), lam, theta)
+        shrinkage.linbreg_soft(
+            team(v.size // shrinkage.GRAIN), v, dW.reshape(-1), np.float32(0), np.float32(1), lam, theta
+        )
         return theta.reshape(W.shape)
 
     def update_csr() -> None:
         csr.compress(update(), starts, columns, values)
 
+    def parts() -> int:
+        return int(starts[-1]) * X.shape[1] // csr.GRAIN
+
     def forward_csr() -> Array:
-        csr.times(starts, columns, values, X, Y)
+        csr.times(team(parts()), starts, columns, values, X, Y)
         return Y
 
     def input_gradient_csr() -> Array:
-        csr.times_transposed(starts, columns, values, dY, dX)
+        csr.times_transposed(team(parts()), starts, columns, values, dY, dX)
         return dX
 
     weight_gradient = partial(np.matmul, dY, X.T, out=dW)

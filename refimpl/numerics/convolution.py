@@ -14,7 +14,7 @@ import numpy as np
 from refimpl.numerics import memory, validate
 from refimpl.numerics.jit import compiled
 from refimpl.numerics.kernels import convolution as plain
-from refimpl.numerics.threads import over_batch, results
+from refimpl.numerics.threads import parts_of, team
 
 Array = np.ndarray
 Pair = plain.Pair
@@ -47,11 +47,7 @@ def forward(
     start = np.zeros((len(tiles), tiles.shape[-1]), x.dtype)
     if bias is not None:
         start.reshape(-1)[: len(w)] = bias
-
-    def part(batch: slice) -> None:
-        tiled.forward(x[batch], tiles, start, *padded, *stride, y[batch])
-
-    over_batch(part, len(x))
+    tiled.forward(team(len(x)), x, tiles, start, *padded, *stride, y)
     return y
 
 
@@ -111,19 +107,13 @@ def kernel_gradient(
         from refimpl.numerics import winograd as minimal
 
         return minimal.kernel_gradient(x, dy, pads, mode)
-    from refimpl.numerics.kernels import tiled
+    from refimpl.numerics.kernels import tiled, vectors
 
     padded = plain.layout(x.shape[2:], pads, mode)
-    zero = np.zeros((*kernel, x.shape[1], dy.shape[1]), x.dtype)
-
-    def part(batch: slice) -> Array:
-        dw = tiled.panels(zero)
-        tiled.kernel_gradient(x[batch], dy[batch], *padded, *stride, dw)
-        return dw
-
-    dw = tiled.panels(zero)
-    for one in results(part, len(x)):
-        dw += one
+    dw = tiled.panels(np.zeros((*kernel, x.shape[1], dy.shape[1]), x.dtype))
+    parts = vectors.zeros((parts_of(len(x), dw.nbytes), *dw.shape), dw.dtype)
+    tiled.kernel_gradient(team(len(parts)), x, dy, *padded, *stride, parts)
+    parts.sum(axis=0, out=dw)
     return np.ascontiguousarray(tiled.unpanel(dw, dy.shape[1]).transpose(3, 2, 0, 1))
 
 

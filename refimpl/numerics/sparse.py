@@ -6,12 +6,13 @@ from typing import NamedTuple
 import numpy as np
 
 from refimpl.numerics import memory, validate
+from refimpl.numerics.threads import team
 
 Array = np.ndarray
 
 
 class Compressed(NamedTuple):
-    """W (n, m): row i has the entries ``values[k]`` in ``columns[k]`` for starts[i] <= k < starts[i + 1]."""
+    """The entries of W (n, m) other than 0, ``values[k]`` in ``columns[k]``; ``starts`` of rows: `csr.compress`."""
 
     starts: Array
     columns: Array
@@ -30,8 +31,7 @@ def compress(W: Array, share: float = 1.0) -> Compressed | None:
         return None
     from refimpl.numerics.kernels import csr
 
-    starts = np.empty(len(W) + 1, np.uint64)
-    columns, values = np.empty(count + 1, np.uint32), np.empty(count + 1, W.dtype)
+    starts, columns, values = csr.starts_of(W.shape), np.empty(count + 1, np.uint32), np.empty(count + 1, W.dtype)
     csr.compress(W, starts, columns, values)
     return Compressed(starts, columns[:count], values[:count], W.shape)
 
@@ -52,13 +52,13 @@ def times_transposed(W: Compressed, dy: Array) -> Array:
 
 def _product(kernel: Callable, W: Compressed, x: Array, width: int) -> Array:
     """Eight vectors of the batch at a time, whose columns mostly fit the second cache."""
-    from refimpl.numerics.kernels import channels, vectors
+    from refimpl.numerics.kernels import channels, csr, vectors
 
     y, part = memory.empty((len(x), width), x.dtype), 8 * vectors.WIDTH // x.itemsize
     for first in range(0, len(x), part):
         X = feature_major(x[first : first + part])
         Y = vectors.empty((width, X.shape[1]), x.dtype)
-        kernel(*W[:3], X, Y)
+        kernel(team(len(W.values) * X.shape[1] // csr.GRAIN), *W[:3], X, Y)
         batch = min(part, len(x) - first)
         channels.transpose(Y, 0, Y.shape[1], width, batch, y, first * width, width)  # NumPy takes five times as long
     return y

@@ -1,93 +1,99 @@
-"""A batch in fixed parts over threads: the parts depend on the batch alone, so results never depend on the threads.
+"""Threads: a batch in fixed parts, which depend on the batch alone, and the helpers of kernels that share their work.
 
-Long vectors, whose entries do not know of each other, are cut into as many parts as threads.
-Kernels release the GIL, so plain threads suffice; no BLAS runs inside them, so nothing is oversubscribed.
-``REFIMPL_NUM_THREADS`` (else ``OMP_NUM_THREADS``, else the number of processors) says how many.
+Results never depend on the threads. Kernels release the GIL, so plain threads suffice; no BLAS runs inside them, so
+nothing is oversubscribed. ``REFIMPL_NUM_THREADS`` (else ``OMP_NUM_THREADS``, else the number of processors) says how
+many; it is read once.
 """
 
+import ctypes
 import os
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from functools import lru_cache
-from typing import Any, TypeVar
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from threading import Lock, Thread
 
 import numpy as np
 
-Result = TypeVar("Result")
-PARTS = 16  # few enough to cost nothing, enough that threads end together
-LONG = 1 << 22  # bytes of a vector from which on waking a thread (70 us) costs less than it saves
+from refimpl.numerics.jit import ENABLED
+
+MOST = 256  # threads
+HELD = 1 << 24  # bytes of results of the parts of a batch
 
 
+@cache
 def threads() -> int:
     """How many threads share a batch."""
     asked = os.environ.get("REFIMPL_NUM_THREADS") or os.environ.get("OMP_NUM_THREADS") or ""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, int(asked)) if asked.isdecimal() else available
+    available = len(_affinity()) or os.cpu_count() or 1
+    return max(1, min(int(asked), MOST)) if asked.isdecimal() else available
 
 
-@lru_cache(maxsize=4)
-def _pool(process: int, workers: int) -> ThreadPoolExecutor:
-    """One pool a process (a forked child must not use its parent's)."""
-    return ThreadPoolExecutor(workers)
+class _Team:
+    """The counters of `kernels.team`, and the helpers, who sleep until the bell rings."""
+
+    def __init__(self, helpers: int) -> None:
+        from refimpl.numerics.kernels import team
+
+        self.kernels, self.counters, self.bell, self.caller = team, team.new(helpers), Lock(), -1
+        self.bell.acquire()
+        self.helpers = [Thread(target=self._help, daemon=True) for _ in range(helpers)]
+        for helper in self.helpers:
+            helper.start()
+
+    def awake(self) -> np.ndarray:
+        """The counters; the bell rings for those who sleep, who arrive some 70 us later."""
+        if self._asleep():
+            self._leave(_processor())
+            self._ring()
+        return self.counters
+
+    def _asleep(self, coming: int = 0) -> bool:
+        return bool(self.counters[self.kernels.AWAKE] + coming < self.counters[self.kernels.HELPERS])
+
+    def _ring(self) -> None:
+        if self.bell.locked():
+            with suppress(RuntimeError):  # another thread was faster
+                self.bell.release()
+
+    def _leave(self, processor: int) -> None:
+        """Keep the helpers off the caller's processor: they would wait there for milliseconds."""
+        if processor != self.caller and (others := _affinity() - {processor}):
+            for helper in self.helpers:
+                os.sched_setaffinity(helper.native_id or 0, others)
+            self.caller = processor
+
+    def _help(self) -> None:
+        while True:
+            self.bell.acquire()
+            if self._asleep(coming=1):
+                self._ring()
+            self.kernels.serve(self.counters)
 
 
-def over_batch(work: Callable[[slice], Result], batch: int) -> list[Result]:
-    """``work(part)`` for at most `PARTS` contiguous parts of the batch, results in the order of the parts."""
-    return list(results(work, batch))
+def _affinity() -> set[int]:
+    """The processors that this thread may use, where the system tells."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
 
 
-def results(work: Callable[[slice], Result], batch: int) -> Iterator[Result]:
-    """The same one by one: a sum over large results holds few of them at once."""
-    count = min(PARTS, batch)
-    parts = [slice(i * batch // count, (i + 1) * batch // count) for i in range(count)]
-    return _shared(work, parts, min(threads(), count))
+_processor: Callable[[], int] = ctypes.CDLL(None).sched_getcpu if sys.platform == "linux" else lambda: -1
 
 
-def over_entries(work: Callable[..., object], first: np.ndarray, *others: Any) -> None:
-    """``work(first, *others)`` for work that treats every entry of its vectors alone, long ones in parts."""
-    n, workers = first.size, threads() if first.nbytes >= LONG else 1
-    if workers == 1:
-        work(first, *others)
-        return
-
-    def part(at: slice) -> None:
-        work(first[at], *(x[at] if isinstance(x, np.ndarray) else x for x in others))
-
-    list(_shared(part, [slice(i * n // workers, (i + 1) * n // workers) for i in range(workers)], workers))
+@cache
+def _team(helpers: int) -> _Team:
+    return _Team(helpers)
 
 
-def _shared(work: Callable[[slice], Result], parts: list[slice], workers: int) -> Iterator[Result]:
-    """The results in order. Each thread takes the next part when it is free, this one too: others wake up slowly."""
-    if workers <= 1:
-        return map(work, parts)
-    waiting: deque[tuple[slice, Future[Result]]] = deque((part, Future()) for part in parts)
-    futures = deque(future for _, future in waiting)
+if hasattr(os, "register_at_fork"):  # the threads of a parent are none of its child's
+    for found in (threads, _team):
+        os.register_at_fork(after_in_child=found.cache_clear)
 
-    def take() -> bool:
-        """Do the next part, if there is one."""
-        try:
-            part, future = waiting.popleft()
-        except IndexError:
-            return False
-        try:
-            future.set_result(work(part))
-        except BaseException as error:  # it belongs to who asks for the result
-            future.set_exception(error)
-        return True
 
-    def helper() -> None:
-        while take():
-            pass
+def team(parts: int) -> np.ndarray:
+    """Who shares a kernel's work of so many parts (see `kernels.team`): nobody where there is but one."""
+    return _team(threads() - 1 if parts > 1 and ENABLED else 0).awake()
 
-    def in_order() -> Iterator[Result]:
-        while futures:
-            future = futures.popleft()
-            while not future.done() and take():
-                pass
-            yield future.result()
 
-    pool = _pool(os.getpid(), workers - 1)
-    for _ in range(workers - 1):
-        pool.submit(helper)
-    return in_order()
+def parts_of(batch: int, size: int) -> int:
+    """In how many parts a batch is summed, one result of so many bytes each: as many whatever the threads."""
+    return min(batch, max(4, min(16, HELD // max(1, size))))

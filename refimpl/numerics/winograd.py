@@ -5,12 +5,14 @@ cache: pixels to points, one matrix product a point over all tiles (by the regis
 points to pixels. Sums of numbers up to 100 times as large as the result cost accuracy: see `Conv2d`.
 """
 
+from math import prod
+
 import numpy as np
 
 from refimpl.numerics import memory
 from refimpl.numerics.kernels import vectors, winograd
 from refimpl.numerics.kernels.convolution import Array, Pads, Pair, layout, output_size
-from refimpl.numerics.threads import over_batch, results
+from refimpl.numerics.threads import parts_of, team
 
 CACHED = 2**20  # bytes of the points of a few samples
 
@@ -32,7 +34,7 @@ def forward(x: Array, w: Array, pads: Pads, mode: str, bias: Array | None) -> Ar
     y = memory.empty((len(x), O, *size), x.dtype)
     down, across, rows, columns = _tiles(x, size, pads, mode, 2)
     few = _few(rows * columns * (_whole(C, x) + P), x)
-    over_batch(lambda part: winograd.forward(x[part], U, start, down, across, rows, columns, few, y[part]), len(x))
+    winograd.forward(team(len(x)), x, U, start, down, across, rows, columns, few, y)
     return y
 
 
@@ -44,14 +46,9 @@ def kernel_gradient(x: Array, dy: Array, pads: Pads, mode: str) -> Array:
     below, beside = _tiles(dy, size, (0, 0, 0, 0), "zero", 0)[:2]
     few = _few(rows * columns * (_whole(C, x) + shape[2]), x)
 
-    def part(at: slice) -> Array:
-        dU = vectors.zeros(shape, x.dtype)
-        winograd.kernel_gradient(x[at], dy[at], down, across, below, beside, rows, columns, few, dU)
-        return dU
-
-    dU = vectors.zeros(shape, x.dtype)
-    for one in results(part, len(x)):
-        dU += one
+    parts = vectors.zeros((parts_of(len(x), prod(shape) * x.itemsize), *shape), x.dtype)
+    winograd.kernel_gradient(team(len(parts)), x, dy, down, across, below, beside, rows, columns, few, parts)
+    dU = parts.sum(axis=0)
     dw = vectors.empty((3, 3, *shape[1:]), x.dtype)
     winograd.kernel_of_points(dU, dw)
     return np.ascontiguousarray(dw[..., :O].transpose(3, 2, 0, 1)) / x.dtype.type(winograd.SCALE**2)

@@ -1,6 +1,7 @@
 """Activation functions sigma, entrywise, each with its derivative below it (Section 4.1.1, Prop 4.5)."""
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,16 @@ import scipy
 
 from refimpl.numerics import memory
 from refimpl.numerics.jit import compiled
-from refimpl.numerics.kernels import pointwise
-from refimpl.numerics.threads import over_entries
+from refimpl.numerics.threads import team
 from refimpl.setting.layer import Array, Layer, Need, Params
+
+
+@cache
+def kernels() -> Any:
+    """The module of the kernels, which brings Numba: imported at the first use."""
+    from refimpl.numerics.kernels import pointwise
+
+    return pointwise
 
 
 class Activation(Layer):
@@ -82,7 +90,7 @@ class ReLU(_SlopeFromOutput):
         if not compiled(x):
             return super().forward(params, x)
         y = memory.empty(x.shape, x.dtype)
-        over_entries(pointwise.relu, x.ravel(), y.ravel())
+        kernels().relu(team(x.size // kernels().GRAIN), x.ravel(), y.ravel())
         return y, y
 
     def backward(self, params: Params, y: Array, dy: Array, need: Need = "both") -> tuple[Array, Params]:
@@ -90,7 +98,7 @@ class ReLU(_SlopeFromOutput):
         if not compiled(y, dy):
             return super().backward(params, y, dy)
         dx = memory.empty(y.shape, y.dtype)
-        over_entries(pointwise.relu_backward, y.ravel(), dy.ravel(), dx.ravel())
+        kernels().relu_backward(team(y.size // kernels().GRAIN), y.ravel(), dy.ravel(), dx.ravel())
         return dx, {}
 
 
@@ -147,13 +155,15 @@ class GELU(Activation):
             y = self.value(x)
             return y, self.slope(x, y)
         y, slope = memory.empty(x.shape, x.dtype), memory.empty(x.shape, x.dtype)
-        over_entries(pointwise.gelu, x.ravel(), y.ravel(), slope.ravel())
+        kernels().gelu(x.ravel(), y.ravel(), slope.ravel())
         return y, slope
 
     def backward(self, params: Params, slope: Array, dy: Array, need: Need = "both") -> tuple[Array, Params]:
         """dx = sigma'(x) dy."""
-        dx = memory.empty(dy.shape, np.result_type(dy, slope))
-        over_entries(np.multiply, dy.ravel(), slope.ravel(), dx.ravel())
+        if not compiled(slope, dy):
+            return dy * slope, {}
+        dx = memory.empty(dy.shape, dy.dtype)
+        kernels().product(team(dy.size // kernels().GRAIN), dy.ravel(), slope.ravel(), dx.ravel())
         return dx, {}
 
 

@@ -9,6 +9,7 @@ from refimpl.numerics import memory, validate
 from refimpl.numerics.jit import body_for, compiled
 from refimpl.numerics.kernels import pooling
 from refimpl.numerics.kernels.convolution import Pair, output_size
+from refimpl.numerics.threads import team
 from refimpl.setting.convolution import pair
 from refimpl.setting.layer import Array, Layer, Need, Params, expect
 
@@ -66,7 +67,7 @@ class MaxPool2d(_Pool2d):
         if self._halves(x):
             from refimpl.numerics.kernels import halving
 
-            halving.forward(np.ascontiguousarray(_images(x)), y, where)
+            halving.forward(team(x.size // halving.GRAIN), np.ascontiguousarray(_images(x)), y, where)
         else:
             body_for(pooling.max_forward, x)(_images(x), *self._windows, y, where)
         return y.reshape(*x.shape[:2], *y.shape[1:]), (x.shape, where)
@@ -78,7 +79,7 @@ class MaxPool2d(_Pool2d):
         if self._halves(dx):
             from refimpl.numerics.kernels import halving
 
-            halving.backward(slopes, where, _images(dx))
+            halving.backward(team(dx.size // halving.GRAIN), slopes, where, _images(dx))
         else:
             body_for(pooling.max_backward, dy)(slopes, where, dx.reshape(len(where), shape[2] * shape[3]))
         return dx, {}

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.numerics.threads import over_entries
+from refimpl.numerics.threads import team
 from refimpl.sparsity.blocks import Blocks
 from refimpl.sparsity.groups import Grouping, _GroupNorm, kernels
 from refimpl.sparsity.regularizers import L1, Array, Regularizer, Zero, threshold
@@ -35,7 +35,7 @@ def linbreg(J: Regularizer, theta: Array, v: Array, g: Array, tau: float, delta:
             radii = J_l.radii(theta_l, groups, delta)  # type: ignore[attr-defined]
             rate, stretch = theta.dtype.type(tau), theta.dtype.type(delta)
             v_l, g_l, x = v_l.reshape(-1), g_l.reshape(-1), theta_l.reshape(-1)
-            kernels().linbreg_groups(v_l, g_l, rate, stretch, groups.ends, radii, x)
+            kernels().linbreg_groups(team(x.size // kernels().GRAIN), v_l, g_l, rate, stretch, groups.ends, radii, x)
 
 
 def momentum(
@@ -65,7 +65,7 @@ def _soft(
     """The kernel with the threshold delta lam for J = lam |.|_1; else with threshold 0, and J.prox after it."""
     scalars = _scalars(theta.dtype.type, J.lam if isinstance(J, L1) else 0.0, numbers)  # type: ignore[arg-type]
     *states, flat = [x if x.ndim == 1 else x.reshape(-1) for x in (*others, theta)]
-    over_entries(kernel, *states, *changing, *scalars, flat)
+    kernel(team(flat.size // kernels().GRAIN), *states, *changing, *scalars, flat)
     if not isinstance(J, (L1, Zero)):
         theta[...] = J.prox(theta, numbers[-1])
 

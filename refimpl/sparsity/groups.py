@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from refimpl.numerics import validate
+from refimpl.numerics import memory, validate
+from refimpl.numerics.threads import team
 from refimpl.sparsity.regularizers import Array, Regularizer, gauge, indicator, norm, soft, threshold
 
 NAMED = {"all": 0, "rows": 1, "columns": 1, "kernels": 2}  # name -> leading axes that number the groups
@@ -60,8 +61,8 @@ class Grouping:
             norms = self.norms(v)
             return v * self.spread(np.maximum(1 - t / np.where(norms == 0, 1, norms), 0), v.shape)
         x = self.gather(v)
-        out = np.empty_like(x)
-        kernels().shrink_groups(x, self.ends, t, out)
+        out = memory.empty(x.shape, x.dtype)
+        kernels().shrink_groups(team(x.size // kernels().GRAIN), x, self.ends, t, out)
         return self.scatter(out, v.shape)
 
     def spread(self, per_group: Array, shape: tuple[int, ...]) -> Array:

@@ -3,7 +3,8 @@
 A row of Y = W X is a combination of few rows of X. `_row` keeps V vectors of it in registers while it walks through the
 entries of the row of W; compilers write it back after every entry when that is written as plain loops, so the loop is
 emitted through LLVM's vector type. With ``REFIMPL_JIT=0`` a plain Python row of the same meaning runs. It takes as many
-columns of W at once as X has rows in the first cache. For W^T the entries of some columns are dealt out to lists first.
+columns of W at once as X has rows in the first cache. For W^T the entries of some columns are dealt out to lists
+first. Both need to know where in a row the entries of some columns lie: each block of columns has a start of its own.
 
 Places and columns are unsigned: no index is negative, and compiled code need not ask.
 """
@@ -13,11 +14,13 @@ from typing import Any
 import numpy as np
 
 from refimpl.numerics.jit import ENABLED, kernel
+from refimpl.numerics.kernels.team import share, task
 from refimpl.numerics.kernels.vectors import WIDTH, Vectors
 
+GRAIN = 1 << 16  # multiplications that are worth another thread
 CACHED = 32 * 1024  # bytes of X that should stay in the first cache
 WORTH = 12  # entries between which a row of Y may leave the registers
-LISTS = 128  # columns whose lists stay in the first cache
+BLOCK = 128  # columns whose lists of entries stay in the first cache
 
 if ENABLED:
     from numba import types
@@ -26,127 +29,152 @@ if ENABLED:
 
 
 def _emit(context: Any, builder: Any, sig: Any, args: Any, V: int) -> Any:
-    """LLVM code of a row: load y, loop over k, store y; the k that was reached."""
+    """LLVM code of a row: load y, loop over k, store y."""
     of = Vectors(context, builder, sig, args)
     y, x, values, columns = (of.data(i) for i in (0, 2, 5, 6))
-    (y0,), (x0, stride), (first, last, end) = args[1:2], args[3:5], args[7:10]
+    (y0,), (x0, stride), (first, last) = args[1:2], args[3:5], args[7:9]
     row = of.registers([of.load(y, of.index(y0, (1, v * of.lanes))) for v in range(V)])
-    reached = cgutils.alloca_once_value(builder, last)
     with cgutils.for_range(builder, builder.sub(last, first)) as loop:
         k = builder.add(first, loop.index)
         j = builder.zext(builder.load(builder.gep(columns, [k])), stride.type)
-        with builder.if_then(builder.icmp_unsigned(">=", j, end), likely=False):
-            builder.store(k, reached)
-            loop.do_break()
         a = of.broadcast(builder.load(builder.gep(values, [k])))
         for v, part in enumerate(row):
             z = of.load(x, of.index(x0, (j, stride), (1, v * of.lanes)))
             builder.store(of.fma(a, z, builder.load(part)), part)
     for v, part in enumerate(row):
         of.store(builder.load(part), y, of.index(y0, (1, v * of.lanes)))
-    return builder.load(reached)
+    return context.get_dummy_value()
 
 
 def _row(V: int) -> Any:
-    """y[y0 + l] += values[k] x[x0 + j stride + l] for l in V vectors, while first <= k < last and j = columns[k] < end.
-
-    The k at which it stopped is returned.
-    """
+    """y[y0 + l] += values[k] x[x0 + columns[k] stride + l] for l in V vectors and first <= k < last."""
     if not ENABLED:
         return lambda *args: _plain(V, *args)
 
     @intrinsic
-    def row(typing, y, y0, x, x0, stride, values, columns, first, last, end):
+    def row(typing, y, y0, x, x0, stride, values, columns, first, last):
         n, k = types.intp, types.uintp
-        sig = k(y, n, x, n, n, values, columns, k, k, n)
+        sig = types.void(y, n, x, n, n, values, columns, k, k)
         return sig, lambda context, builder, s, args: _emit(context, builder, s, args, V)
 
     return row
 
 
-def _plain(V, y, y0, x, x0, stride, values, columns, first, last, end):
+def _plain(V, y, y0, x, x0, stride, values, columns, first, last):
     """The row, as it is written."""
-    lanes, k = V * WIDTH // x.itemsize, first
-    while k < last and columns[k] < end:
+    lanes = V * WIDTH // x.itemsize
+    for k in range(first, last):
         y.reshape(-1)[y0 : y0 + lanes] += values[k] * x.reshape(-1)[x0 + int(columns[k]) * stride :][:lanes]
-        k += 1
-    return k
 
 
 _8, _2 = _row(8), _row(2)
 
 
+def starts_of(shape: tuple[int, int]) -> np.ndarray:
+    """Room for the starts of a matrix (n, m): of each row and block, and the end of all."""
+    return np.empty(shape[0] * _blocks(shape[1]) + 1, np.uint64)
+
+
+@kernel
+def _blocks(m):
+    """How many blocks m columns are."""
+    return (m + BLOCK - 1) // BLOCK
+
+
 @kernel
 def compress(W, starts, columns, values):
-    """The nonzero entries of W (n, m), row after row; row i lies at starts[i] ... starts[i + 1] - 1. NaN is no zero.
+    """The nonzero entries of W (n, m), row after row. NaN is no zero.
 
-    Each entry is written, and the next one over it if it was 0: columns and values have one place more than needed
-    (unless nothing is 0).
+    Those of row i in block c, of the columns from c BLOCK on, lie at starts[i C + c] ... starts[i C + c + 1] - 1, C the
+    number of blocks. Each entry is written, and the next one over it if it was 0: columns and values have one place
+    more than needed (unless nothing is 0).
     """
-    k = np.uint64(0)
+    k, C = np.uint64(0), _blocks(W.shape[1])
     for i in range(W.shape[0]):
-        starts[i] = k
-        for j in range(W.shape[1]):
-            columns[k], values[k] = j, W[i, j]
-            k += np.uint64(W[i, j] != 0)
-    starts[W.shape[0]] = k
+        for c in range(C):
+            starts[i * C + c] = k
+            for j in range(c * BLOCK, min(W.shape[1], (c + 1) * BLOCK)):
+                columns[k], values[k] = j, W[i, j]
+                k += np.uint64(W[i, j] != 0)
+    starts[W.shape[0] * C] = k
 
 
 @kernel
-def times(starts, columns, values, X, Y):
+def times(team, starts, columns, values, X, Y):
     """Y = W X for X (m, B): row i of Y is the sum of W_ij times row j of X, in the order of j.
 
     Fast where B is a multiple of eight vectors, or at least of two.
     """
+    share(team, len(Y), _grain(starts, len(Y), X.shape[1]), task(_times, (starts, columns, values, X, Y)))
+
+
+@kernel
+def _times(low, high, starts, columns, values, X, Y):
     (n, B), m, eight = Y.shape, len(X), 8 * WIDTH // X.itemsize
-    width, step = _block(X, starts[n] / max(1, n * m)), eight if B % eight == 0 else eight // 4
-    whole = B - B % step
-    Y[:] = 0
+    C, step = _blocks(m), eight if B % eight == 0 else eight // 4
+    wide, whole = _rows(X, starts[n * C] / max(1, n * m)) // BLOCK or 1, B - B % step
+    Y[low:high] = 0
     for b in range(0, whole, step):
-        at = starts.copy()
-        for left in range(0, m, width):
-            for i in range(n):
+        for left in range(0, C, wide):
+            right = min(C, left + wide)
+            for i in range(low, high):
+                first, last = starts[i * C + left], starts[i * C + right]
                 if step == eight:
-                    at[i] = _8(Y, i * B + b, X, b, B, values, columns, at[i], starts[i + 1], left + width)
+                    _8(Y, i * B + b, X, b, B, values, columns, first, last)
                 else:
-                    at[i] = _2(Y, i * B + b, X, b, B, values, columns, at[i], starts[i + 1], left + width)
+                    _2(Y, i * B + b, X, b, B, values, columns, first, last)
     for b in range(whole, B):
-        for i in range(n):
-            for k in range(starts[i], starts[i + 1]):
+        for i in range(low, high):
+            for k in range(starts[i * C], starts[(i + 1) * C]):
                 Y[i, b] += values[k] * X[columns[k], b]
 
 
 @kernel
-def times_transposed(starts, columns, values, Y, X):
+def times_transposed(team, starts, columns, values, Y, X):
     """X = W^T Y: row j of X is the sum of W_ij times row i of Y, in the order of i."""
-    (n, B), m, eight, at = Y.shape, len(X), 8 * WIDTH // X.itemsize, starts.astype(np.uint64)
-    height, step = _block(Y, starts[n] / max(1, n * m)), eight if B % eight == 0 else eight // 4
-    whole = B - B % step
-    room = 16 * (height // 16 + 1 | 1)  # an odd number of cache lines: lists do not begin in the same place
-    rows, entries = np.empty(LISTS * room, np.uint32), np.empty(LISTS * room, values.dtype)
-    begins = np.empty(m, np.uint64)
-    for j in range(m):
-        begins[j] = j % LISTS * room
-    X[:] = 0
-    for top in range(0, n, height):
-        ends = begins.copy()
-        for left in range(0, m, LISTS):
-            right = min(m, left + LISTS)
-            _deal(starts, columns, values, at, top, min(n, top + height), right, ends, rows, entries)
-            for b in range(0, whole, step):
-                for j in range(left, right):
-                    if step == eight:
-                        _8(X, j * B + b, Y, b, B, entries, rows, begins[j], ends[j], n)
-                    else:
-                        _2(X, j * B + b, Y, b, B, entries, rows, begins[j], ends[j], n)
-    for b in range(whole, B):
-        for i in range(n):
-            for k in range(starts[i], starts[i + 1]):
-                X[columns[k], b] += values[k] * Y[i, b]
+    C = _blocks(len(X))
+    share(team, C, _grain(starts, C, Y.shape[1]), task(_times_transposed, (starts, columns, values, Y, X)))
 
 
 @kernel
-def _block(X, density):
+def _times_transposed(low, high, starts, columns, values, Y, X):
+    (n, B), m, eight = Y.shape, len(X), 8 * WIDTH // X.itemsize
+    C, step = _blocks(m), eight if B % eight == 0 else eight // 4
+    height, whole = _rows(Y, starts[n * C] / max(1, n * m)), B - B % step
+    room = 16 * (height // 16 + 1 | 1)  # an odd number of cache lines: lists do not begin in the same place
+    rows, entries = np.empty(BLOCK * room, np.uint32), np.empty(BLOCK * room, values.dtype)
+    ends = np.empty(BLOCK, np.uint64)
+    for c in range(low, high):
+        left, right = c * BLOCK, min(m, (c + 1) * BLOCK)
+        X[left:right] = 0
+        for top in range(0, n, height):
+            for j in range(BLOCK):
+                ends[j] = j * room
+            for i in range(top, min(n, top + height)):
+                _deal(
+                    starts[i * C + c], starts[i * C + c + 1], np.uint32(left), i, columns, values, ends, rows, entries
+                )
+            for b in range(0, whole, step):
+                for j in range(left, right):
+                    begin, end = np.uint64((j - left) * room), ends[j - left]
+                    if step == eight:
+                        _8(X, j * B + b, Y, b, B, entries, rows, begin, end)
+                    else:
+                        _2(X, j * B + b, Y, b, B, entries, rows, begin, end)
+        for b in range(whole, B):
+            for i in range(n):
+                for k in range(starts[i * C + c], starts[i * C + c + 1]):
+                    X[columns[k], b] += values[k] * Y[i, b]
+
+
+@kernel
+def _grain(starts, n, B):
+    """How many of n rows or blocks have `GRAIN` multiplications, in the middle."""
+    return max(1, int(n * GRAIN / max(1.0, float(starts[-1]) * B)))
+
+
+@kernel
+def _rows(X, density):
     """How many rows of X to take at once: what stays in the cache, or more if a row of W has too few entries there."""
     rows, lanes = len(X), max(1, min(X.shape[1], 8 * WIDTH // X.itemsize))
     best = max(CACHED / (lanes * X.itemsize), WORTH / max(density, 1e-9))
@@ -154,15 +182,10 @@ def _block(X, density):
 
 
 @kernel
-def _deal(starts, columns, values, at, top, bottom, right, ends, rows, entries):
-    """The entries left of ``right`` in rows top <= i < bottom, from at[i] on, to the ends of their columns' lists."""
-    one = np.uint64(1)
-    for i in range(np.uint64(top), np.uint64(bottom)):
-        k, last = at[i], starts[i + one]
-        while k < last and columns[k] < np.uint64(right):
-            j = columns[k]
-            to = ends[j]
-            rows[to], entries[to] = i, values[k]
-            ends[j] = to + one
-            k += one
-        at[i] = k
+def _deal(first, last, left, i, columns, values, ends, rows, entries):
+    """The entries first <= k < last, of row i, to the ends of their columns' lists."""
+    for k in range(first, last):
+        j = columns[k] - left
+        to = ends[j]
+        rows[to], entries[to] = i, values[k]
+        ends[j] = to + np.uint64(1)

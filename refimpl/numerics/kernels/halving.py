@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.numerics.jit import ENABLED, kernel
+from refimpl.numerics.kernels.team import share, task
 
 if ENABLED:
     from llvmlite import ir
@@ -18,6 +19,7 @@ if ENABLED:
     from numba.extending import intrinsic
 
 L = 4  # windows
+GRAIN = 4096  # pixels that are worth another thread
 
 
 def _vector(builder: Any, array: Any, at: Any, lanes: int) -> tuple[Any, int]:
@@ -117,11 +119,16 @@ _best, _spread = _emitted(_emit_best, _plain_best), _emitted(_emit_spread, _plai
 
 
 @kernel
-def forward(x, y, where):
+def forward(team, x, y, where):
     """y = the maximum of each window, where = its flat index (int32); ties: the first, NaN beats every number."""
-    (H, W), (N, Ho, Wo) = x.shape[1:], y.shape
+    share(team, len(x), _grain(x), task(_forward, (x, y, where)))
+
+
+@kernel
+def _forward(begin, end, x, y, where):
+    (H, W), (Ho, Wo) = x.shape[1:], y.shape[1:]
     pixels, best, index = x.reshape(-1), y.reshape(-1), where.reshape(-1)
-    for n in range(N):
+    for n in range(begin, end):
         for i in range(Ho):
             for k in range(0, Wo, L):
                 j = min(k, Wo - L)
@@ -130,13 +137,24 @@ def forward(x, y, where):
 
 
 @kernel
-def backward(dy, where, dx):
+def backward(team, dy, where, dx):
     """dx (n, rows, columns) = dy at the maximum of each window, 0 elsewhere."""
-    (H, W), (N, Ho, Wo) = dx.shape[1:], dy.shape
+    share(team, len(dx), _grain(dx), task(_backward, (dy, where, dx)))
+
+
+@kernel
+def _backward(begin, end, dy, where, dx):
+    (H, W), (Ho, Wo) = dx.shape[1:], dy.shape[1:]
     slopes, index, out = dy.reshape(-1), where.reshape(-1), dx.reshape(-1)
-    for n in range(N):
+    for n in range(begin, end):
         for i in range(Ho):
             for k in range(0, Wo, L):
                 j = min(k, Wo - L)
                 corner = 2 * (i * W + j)
                 _spread(slopes, index, (n * Ho + i) * Wo + j, out, n * H * W + corner, W, corner)
+
+
+@kernel
+def _grain(images):
+    """How many images have `GRAIN` pixels."""
+    return max(1, GRAIN // max(1, images.shape[1] * images.shape[2]))

@@ -19,6 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from refimpl.numerics.jit import kernel
+from refimpl.numerics.kernels.team import share, task
+from refimpl.numerics.threads import team
+
+GRAIN = 4096  # entries that are worth another thread
+TOGETHER = 2048  # entries of samples whose sums are added apart
 
 
 class Table(NamedTuple):
@@ -108,19 +113,42 @@ def _exp(x, rest, c):
 
 
 @kernel
-def relu(x, y):
+def relu(team, x, y):
     """y = max(x, 0), NaN where x is."""
-    zero = x.dtype.type(0)
+    share(team, x.size, GRAIN, task(_relu, (x, y)))
+
+
+@kernel
+def _relu(low, high, x, y):
+    x, y, zero = x[low:high], y[low:high], x.dtype.type(0)
     for i in range(x.size):
         y[i] = zero if x[i] <= zero else x[i]
 
 
 @kernel
-def relu_backward(y, dy, dx):
+def relu_backward(team, y, dy, dx):
     """dx = dy sigma'(x) for y = max(x, 0): sigma' = 1 where y > 0, else y itself, which is 0 or NaN."""
-    zero, one = y.dtype.type(0), y.dtype.type(1)
+    share(team, y.size, GRAIN, task(_relu_backward, (y, dy, dx)))
+
+
+@kernel
+def _relu_backward(low, high, y, dy, dx):
+    y, dy, dx, zero, one = y[low:high], dy[low:high], dx[low:high], y.dtype.type(0), y.dtype.type(1)
     for i in range(y.size):
         dx[i] = dy[i] * (one if y[i] > zero else y[i])
+
+
+@kernel
+def product(team, x, y, z):
+    """z = x y."""
+    share(team, x.size, GRAIN, task(_product, (x, y, z)))
+
+
+@kernel
+def _product(low, high, x, y, z):
+    x, y, z = x[low:high], y[low:high], z[low:high]
+    for i in range(x.size):
+        z[i] = x[i] * y[i]
 
 
 @kernel
@@ -144,21 +172,21 @@ def _gelu(x, c, y, slope):
 
 
 @kernel
-def _cross_entropy(z, labels, c, dz):
-    """The sum over samples b of log sum_c exp(z_bc) - z_by with y = labels[b]; dz = (Q(z) - one-hot) / B.
+def _labelled(labels, C):
+    """Whether all labels are in 0 ... C - 1."""
+    return ((labels >= 0) & (labels < C)).all()
+
+
+@kernel
+def _cross_entropy(low, high, z, labels, c, dz, sums):
+    """The sums over samples b of log sum_c exp(z_bc) - z_by with y = labels[b]; dz = (Q(z) - one-hot) / B.
 
     A few samples at a time: z minus its row maximum, then exp of all entries in one loop, then the sums.
-    NaN, and nothing else done, where a label is not in 0 ... C - 1.
     """
     B, C = z.shape
-    for b in range(B):
-        if not 0 <= labels[b] < C:
-            return nan
-    flat = dz.reshape(-1)
-    total = 0.0
-    step = max(1, 2048 // C)
-    for start in range(0, B, step):
-        stop = min(start + step, B)
+    flat, step = dz.reshape(-1), _step(C)
+    for k in range(low, high):
+        start, stop, total = k * step, min((k + 1) * step, B), 0.0
         for b in range(start, stop):
             row, out = z[b], dz[b]
             largest = row[0]
@@ -186,39 +214,73 @@ def _cross_entropy(z, labels, c, dz):
             for j in range(C):
                 out[j] *= factor
             out[y] = at_label
-        total += log(product)
-    return total
+        sums[k] = total + log(product)
 
 
 @kernel
-def gelu32(x, y, slope):
+def _step(C):
+    """Samples whose losses are added apart."""
+    return max(1, TOGETHER // C)
+
+
+@kernel
+def gelu32(team, x, y, slope):
     """`_gelu` in single precision."""
-    _gelu(x, SINGLE, y, slope)
+    share(team, x.size, GRAIN, task(_gelu32, (x, y, slope)))
 
 
 @kernel
-def gelu64(x, y, slope):
+def _gelu32(low, high, x, y, slope):
+    _gelu(x[low:high], SINGLE, y[low:high], slope[low:high])
+
+
+@kernel
+def gelu64(team, x, y, slope):
     """`_gelu` in double precision."""
-    _gelu(x, DOUBLE, y, slope)
+    share(team, x.size, GRAIN, task(_gelu64, (x, y, slope)))
 
 
 @kernel
-def cross_entropy32(z, labels, dz):
-    """`_cross_entropy` in single precision, its sum in double precision."""
-    return _cross_entropy(z, labels, SINGLE, dz)
+def _gelu64(low, high, x, y, slope):
+    _gelu(x[low:high], DOUBLE, y[low:high], slope[low:high])
 
 
 @kernel
-def cross_entropy64(z, labels, dz):
-    """`_cross_entropy` in double precision."""
-    return _cross_entropy(z, labels, DOUBLE, dz)
+def cross_entropy32(team, z, labels, dz):
+    """`_cross_entropy` in single precision, its sums in double precision; NaN where a label is out of range."""
+    if not _labelled(labels, z.shape[1]):
+        return nan
+    sums = np.empty(-(-len(z) // _step(z.shape[1])))
+    share(team, sums.size, 1, task(_cross_entropy32, (z, labels, dz, sums)))
+    return sums.sum()
+
+
+@kernel
+def _cross_entropy32(low, high, z, labels, dz, sums):
+    _cross_entropy(low, high, z, labels, SINGLE, dz, sums)
+
+
+@kernel
+def cross_entropy64(team, z, labels, dz):
+    """`_cross_entropy` in double precision; NaN where a label is out of range."""
+    if not _labelled(labels, z.shape[1]):
+        return nan
+    sums = np.empty(-(-len(z) // _step(z.shape[1])))
+    share(team, sums.size, 1, task(_cross_entropy64, (z, labels, dz, sums)))
+    return sums.sum()
+
+
+@kernel
+def _cross_entropy64(low, high, z, labels, dz, sums):
+    _cross_entropy(low, high, z, labels, DOUBLE, dz, sums)
 
 
 def gelu(x: np.ndarray, y: np.ndarray, slope: np.ndarray) -> None:
     """`_gelu` for contiguous arrays in single or double precision."""
-    (gelu32 if x.dtype == np.float32 else gelu64)(x, y, slope)
+    (gelu32 if x.dtype == np.float32 else gelu64)(team(x.size // GRAIN), x, y, slope)
 
 
 def cross_entropy(z: np.ndarray, labels: np.ndarray, dz: np.ndarray) -> float:
     """`_cross_entropy` for a contiguous z in single or double precision."""
-    return (cross_entropy32 if z.dtype == np.float32 else cross_entropy64)(z, labels, dz)
+    found = team(z.size // TOGETHER)
+    return (cross_entropy32 if z.dtype == np.float32 else cross_entropy64)(found, z, labels, dz)

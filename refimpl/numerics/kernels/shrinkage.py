@@ -10,15 +10,23 @@ import numpy as np
 
 from refimpl.numerics.jit import ENABLED, kernel
 from refimpl.numerics.kernels.lanes import exact_squares, fma, scaled, squares
+from refimpl.numerics.kernels.team import share, task
 
+GRAIN = 4096  # entries that are worth another thread
 TILE = 8192  # bytes that stay in the first cache between the two passes over their groups
 CHUNK = 4096  # entries of a group that are summed apart, for small errors
 CANCELS = 2.0  # n^2 / t^2 below which 1 - t/n in float64 needs more than float64
 
 
 @kernel
-def linbreg_soft(v, g, tau, delta, t, theta):
+def linbreg_soft(team, v, g, tau, delta, t, theta):
     """v <- v - tau g; theta <- soft(delta v, t), where t = delta lam (4.21)."""
+    share(team, v.size, GRAIN, task(_linbreg_soft, (v, g, tau, delta, t, theta)))
+
+
+@kernel
+def _linbreg_soft(low, high, v, g, tau, delta, t, theta):
+    v, g, theta = v[low:high], g[low:high], theta[low:high]
     for i in range(v.size):
         w = v[i] - tau * g[i]
         x = delta * w
@@ -27,8 +35,14 @@ def linbreg_soft(v, g, tau, delta, t, theta):
 
 
 @kernel
-def momentum_soft(v, m, g, beta, rate, delta, t, theta):
+def momentum_soft(team, v, m, g, beta, rate, delta, t, theta):
     """m <- beta m + rate g with rate = (1 - beta) tau; v <- v - m; theta <- soft(delta v, t) (4.22)."""
+    share(team, v.size, GRAIN, task(_momentum_soft, (v, m, g, beta, rate, delta, t, theta)))
+
+
+@kernel
+def _momentum_soft(low, high, v, m, g, beta, rate, delta, t, theta):
+    v, m, g, theta = v[low:high], m[low:high], g[low:high], theta[low:high]
     for i in range(v.size):
         a = beta * m[i] + rate * g[i]
         w = v[i] - a
@@ -53,8 +67,14 @@ def _quotient(x, b, r):
 
 
 @kernel
-def adabreg_soft(v, m, s, g, rate, root, b1, c1, b2, c2, eps, delta, t, theta):
+def adabreg_soft(team, v, m, s, g, rate, root, b1, c1, b2, c2, eps, delta, t, theta):
     """m <- b1 m + c1 g; s <- b2 s + c2 g^2; v <- v - rate m / (sqrt(s)/root + eps); theta <- soft(delta v, t)."""
+    share(team, v.size, GRAIN, task(_adabreg_soft, (v, m, s, g, rate, root, b1, c1, b2, c2, eps, delta, t, theta)))
+
+
+@kernel
+def _adabreg_soft(low, high, v, m, s, g, rate, root, b1, c1, b2, c2, eps, delta, t, theta):
+    v, m, s, g, theta = v[low:high], m[low:high], s[low:high], g[low:high], theta[low:high]
     rate, root = v.dtype.type(rate), v.dtype.type(root)  # these come as float64: they change with every step
     inverse = v.dtype.type(1) / root
     for i in range(v.size):
@@ -69,12 +89,17 @@ def adabreg_soft(v, m, s, g, rate, root, b1, c1, b2, c2, eps, delta, t, theta):
 
 
 @kernel
-def linbreg_groups(v, g, tau, delta, ends, t, theta):
+def linbreg_groups(team, v, g, tau, delta, ends, t, theta):
     """v <- v - tau g; theta_g <- x_g max(1 - t_g / |x_g|, 0) with x = delta v, t_g = delta lam w_g (4.21)."""
-    first, a, entries = 0, 0, TILE // v.itemsize
-    factors = np.empty(min(ends.size, entries))
-    while first < ends.size:
-        last = _tile(ends, first, a, entries)
+    share(team, ends.size, _few(ends), task(_linbreg_groups, (v, g, tau, delta, ends, t, theta)))
+
+
+@kernel
+def _linbreg_groups(low, high, v, g, tau, delta, ends, t, theta):
+    first, a, entries = low, ends[low - 1] if low else 0, TILE // v.itemsize
+    factors = np.empty(min(high - low, entries))
+    while first < high:
+        last = _tile(ends[:high], first, a, entries)
         b = ends[last - 1]
         _advance(v[a:b], g[a:b], tau)
         _shrink(v, delta, a, ends[first:last], t[first:last], factors, theta)
@@ -82,14 +107,25 @@ def linbreg_groups(v, g, tau, delta, ends, t, theta):
 
 
 @kernel
-def shrink_groups(x, ends, t, out):
+def shrink_groups(team, x, ends, t, out):
     """out_g <- x_g max(1 - t_g / |x_g|, 0) for consecutive groups that end at ``ends``; out is not x (Ex 4.16)."""
-    first, a, entries = 0, 0, TILE // x.itemsize
-    factors = np.empty(min(ends.size, entries))
-    while first < ends.size:
-        last = _tile(ends, first, a, entries)
+    share(team, ends.size, _few(ends), task(_shrink_groups, (x, ends, t, out)))
+
+
+@kernel
+def _shrink_groups(low, high, x, ends, t, out):
+    first, a, entries = low, ends[low - 1] if low else 0, TILE // x.itemsize
+    factors = np.empty(min(high - low, entries))
+    while first < high:
+        last = _tile(ends[:high], first, a, entries)
         _shrink(x, None, a, ends[first:last], t[first:last], factors, out)
         first, a = last, ends[last - 1]
+
+
+@kernel
+def _few(ends):
+    """How many groups of the middle size have `GRAIN` entries."""
+    return max(1, GRAIN * ends.size // max(1, ends[-1])) if ends.size else 1
 
 
 @kernel

@@ -10,6 +10,7 @@ import numpy as np
 from refimpl.numerics.jit import kernel
 from refimpl.numerics.kernels import channels
 from refimpl.numerics.kernels.microkernel import panel
+from refimpl.numerics.kernels.team import share, task
 from refimpl.numerics.kernels.vectors import WIDTH, buffer, lanes_of, zeros
 
 Array = np.ndarray
@@ -17,21 +18,26 @@ CACHED = 24 * 1024  # bytes of the kernel that should stay in the first cache
 
 
 @kernel
-def forward(x, w, bias, down, across, high, wide, sh, sw, y):
+def forward(team, x, w, bias, down, across, high, wide, sh, sw, y):
     """y[b, o, i, j] = bias[o] + sum_{di, dj, c} xp[i sh + di, j sw + dj, c] w[v, di, dj, c, o] for the padded image xp.
 
     x (B, C, H, W); w (panels v, kh, kw, C, width), see `panels`; bias (panels, width); xp has high x wide pixels;
     y (B, O, Ho, Wo).
     """
+    share(team, len(x), 1, task(_forward, (x, w, bias, down, across, high, wide, sh, sw, y)))
+
+
+@kernel
+def _forward(begin, end, x, w, bias, down, across, high, wide, sh, sw, y):
     V, kh, kw, C, width = w.shape
-    B, O, Ho, Wo = y.shape
+    O, Ho, Wo = y.shape[1:]
     pixels, two = Ho * Wo, width * x.itemsize > WIDTH
     row, line, step = wide * C, Wo * width, kw * C * width
     band = max(1, min(Ho, CACHED // (line * x.itemsize)))  # rows of y that stay in the first cache
     xp, out = np.zeros((1, high, wide, C), x.dtype), buffer(band * line, x)
     first, last = down[0, 0], down[-1, 0] + down[-1, 2]  # rows of xp that hold pixels
     together = max(1, min(kh, CACHED // (step * x.itemsize)))  # kernel rows whose part of w stays in the first cache
-    for n in range(B):
+    for n in range(begin, end):
         channels.last(x[n : n + 1], down, across, xp)
         for v in range(V):
             for top in range(0, Ho, band):
@@ -50,11 +56,24 @@ def forward(x, w, bias, down, across, high, wide, sh, sw, y):
 
 
 @kernel
-def kernel_gradient(x, dy, down, across, high, wide, sh, sw, dw):
-    """dw[v, di, dj, c, o] += sum_{b, i, j} xp[i sh + di, j sw + dj, c] dy[b, v, o, i, j], samples in their order.
+def kernel_gradient(team, x, dy, down, across, high, wide, sh, sw, dw):
+    """dw[p, v, di, dj, c, o] += sum_{b, i, j} xp[i sh + di, j sw + dj, c] dy[b, v, o, i, j], samples in their order.
 
-    dw (panels v, kh, kw, C, width) starts at zero.
+    dw (parts p of the batch, panels v, kh, kw, C, width) starts at zero.
     """
+    share(team, len(dw), 1, task(_kernel_gradient, (x, dy, down, across, high, wide, sh, sw, dw)))
+
+
+@kernel
+def _kernel_gradient(begin, end, x, dy, down, across, high, wide, sh, sw, dw):
+    B = len(x)
+    for p in range(begin, end):
+        a, b = p * B // len(dw), (p + 1) * B // len(dw)
+        _part_of_gradient(x[a:b], dy[a:b], down, across, high, wide, sh, sw, dw[p])
+
+
+@kernel
+def _part_of_gradient(x, dy, down, across, high, wide, sh, sw, dw):
     V, kh, kw, C, width = dw.shape
     B, O, Ho, Wo = dy.shape
     row, pixels, two = wide * C, Ho * Wo, width * x.itemsize > WIDTH

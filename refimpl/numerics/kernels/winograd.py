@@ -20,6 +20,7 @@ import numpy as np
 from refimpl.numerics.jit import ENABLED, kernel
 from refimpl.numerics.kernels import channels
 from refimpl.numerics.kernels.microkernel import products
+from refimpl.numerics.kernels.team import share, task
 from refimpl.numerics.kernels.vectors import WIDTH, Vectors, buffer
 
 A = ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1))
@@ -148,11 +149,17 @@ def _memory(x, few, rows, columns, overlap):
 
 
 @kernel
-def forward(x, U, start, down, across, rows, columns, few, y):
+def forward(team, x, U, start, down, across, rows, columns, few, y):
     """y = A M A^T of all tiles, M = U . (B d B^T) summed over channels, a few samples at a time.
 
     x (B, C, H, W); the kernel's points U (36, C, O filled up); start (36, O filled up): what M starts from.
     """
+    share(team, len(x), 1, task(_forward, (x, U, start, down, across, rows, columns, few, y)))
+
+
+@kernel
+def _forward(begin, end, x, U, start, down, across, rows, columns, few, y):
+    x, y = x[begin:end], y[begin:end]
     (B, C), P, (high, wide) = x.shape[:2], U.shape[2], y.shape[2:]
     few = min(few, B)
     images, points = _memory(x, few, rows, columns, 2)
@@ -168,8 +175,21 @@ def forward(x, U, start, down, across, rows, columns, few, y):
 
 
 @kernel
-def kernel_gradient(x, dy, down, across, below, beside, rows, columns, few, dU):
-    """dU (36, C, O filled up) += (A^T dy A) . (B d B^T), summed over tiles, a few samples at a time."""
+def kernel_gradient(team, x, dy, down, across, below, beside, rows, columns, few, dU):
+    """dU[p] (36, C, O filled up) += (A^T dy A) . (B d B^T), summed over tiles of part p of the batch."""
+    share(team, len(dU), 1, task(_kernel_gradient, (x, dy, down, across, below, beside, rows, columns, few, dU)))
+
+
+@kernel
+def _kernel_gradient(begin, end, x, dy, down, across, below, beside, rows, columns, few, dU):
+    B = len(x)
+    for p in range(begin, end):
+        a, b = p * B // len(dU), (p + 1) * B // len(dU)
+        _part_of_gradient(x[a:b], dy[a:b], down, across, below, beside, rows, columns, few, dU[p])
+
+
+@kernel
+def _part_of_gradient(x, dy, down, across, below, beside, rows, columns, few, dU):
     (B, C), P = x.shape[:2], dU.shape[2]
     few = min(few, B)
     images, points = _memory(x, few, rows, columns, 2)
