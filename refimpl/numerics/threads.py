@@ -91,7 +91,9 @@ if hasattr(os, "register_at_fork"):  # the threads of a parent are none of its c
 
 def team(parts: int) -> np.ndarray:
     """Who shares a kernel's work of so many parts (see `kernels.team`): nobody where there is but one."""
-    return _team(threads() - 1 if parts > 1 and ENABLED else 0).awake()
+    if parts < 2 or threads() == 1 or not ENABLED:
+        return _team(0).counters
+    return _team(threads() - 1).awake()
 
 
 def parts_of(batch: int, size: int) -> int:

@@ -212,14 +212,14 @@ def float_dtype(name: str, value: Any) -> np.dtype:
 
 
 def integer_labels(name: str, value: Any, batch: int) -> Array:
-    """``batch`` integers, as an int64 array."""
+    """``batch`` integers, as an int64 array, which may be the one given."""
     try:
         array = np.asarray(value)
     except ValueError:  # ragged nested sequences
         fail(name, f"{batch} integer labels", describe(value))
     if array.dtype.kind not in "iu" or array.shape != (batch,):
         fail(name, f"{batch} integer labels", describe(array))
-    return array.astype(np.int64)
+    return array.astype(np.int64, copy=False)
 
 
 def labels(name: str, value: Any, batch: int, classes: int) -> Array:
@@ -227,4 +227,4 @@ def labels(name: str, value: Any, batch: int, classes: int) -> Array:
     array = integer_labels(name, value, batch)
     if batch and not (array.min() >= 0 and array.max() < classes):
         fail(name, f"labels in 0 ... {classes - 1}", f"values from {np.min(value)} to {np.max(value)}")
-    return array
+    return array.copy()

@@ -11,6 +11,7 @@ import numpy as np
 
 from refimpl.numerics import validate
 from refimpl.numerics.jit import compiled
+from refimpl.setting.activations import kernels
 from refimpl.setting.layer import Array
 
 
@@ -97,10 +98,8 @@ class CrossEntropy(Loss):
     @staticmethod
     def _fused(logits: Array, labels: Array) -> tuple[float, Array]:
         """(value, gradient) from one kernel, which also looks at the labels."""
-        from refimpl.numerics.kernels import pointwise
-
         indices, gradient = validate.integer_labels("labels", labels, len(logits)), np.empty_like(logits)
-        total = pointwise.cross_entropy(logits, indices, gradient)
+        total = kernels().cross_entropy(logits, indices, gradient)
         if isnan(total):  # the logits are, or a label is out of range
             validate.labels("labels", labels, *logits.shape)
         return total / len(logits), gradient

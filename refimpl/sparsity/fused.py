@@ -64,8 +64,10 @@ def _soft(
 ) -> None:
     """The kernel with the threshold delta lam for J = lam |.|_1; else with threshold 0, and J.prox after it."""
     scalars = _scalars(theta.dtype.type, J.lam if isinstance(J, L1) else 0.0, numbers)  # type: ignore[arg-type]
-    *states, flat = [x if x.ndim == 1 else x.reshape(-1) for x in (*others, theta)]
-    kernel(team(flat.size // kernels().GRAIN), *states, *changing, *scalars, flat)
+    flat = theta
+    if theta.ndim != 1:
+        flat, *others = [x.reshape(-1) for x in (theta, *others)]
+    kernel(team(flat.size // kernels().GRAIN), *others, *changing, *scalars, flat)
     if not isinstance(J, (L1, Zero)):
         theta[...] = J.prox(theta, numbers[-1])
 
@@ -79,8 +81,10 @@ def _blocks(J: Regularizer, *arrays: Array) -> Iterable[tuple[Regularizer, tuple
 
 def _consecutive(J: Regularizer, shape: tuple[int, ...]) -> Grouping | None:
     """The groups of J if each is a run of consecutive entries."""
-    groups = J.grouping(shape) if isinstance(J, _GroupNorm) else None
-    return groups if groups is not None and groups.order is None else None
+    if not isinstance(J, _GroupNorm):
+        return None
+    groups = J.grouping(shape)
+    return groups if groups.order is None else None
 
 
 @lru_cache(maxsize=256)
