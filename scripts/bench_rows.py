@@ -49,7 +49,7 @@ def limits() -> dict[str, float]:
 def _products(count: int, y: np.ndarray, x: np.ndarray, w: np.ndarray, width: int) -> None:
     """The register tile on operands in the first cache, many times."""
     for _ in range(count):
-        microkernel.panel(y, 0, width, x, 0, 0, 192, 1, w, 0, 0, width, 1, 192, 28, True)
+        microkernel.panel(y, 0, width, y, 0, width, x, 0, 0, 192, 1, w, 0, 0, width, 1, 192, 28, True)
 
 
 def _in_parts(work: Callable[[slice], Any], n: int) -> None:

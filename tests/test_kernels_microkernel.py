@@ -126,9 +126,9 @@ def test_the_plain_tile_is_the_sum(P, V, dtype):
     rng = np.random.default_rng(2)
     width = V * vectors.lanes_of(dtype)
     a, b = rng.standard_normal((P, 5)).astype(dtype), rng.standard_normal((5, width)).astype(dtype)
-    c = np.ones((P, width), dtype)
-    microkernel._plain(P, V, c, 0, width, a, 0, 0, 5, 1, b, 0, 0, width, 1, 5)
-    assert eps_error(c, 1 + a @ b, 10) <= 8
+    c, s = np.full((P, width), np.nan, dtype), rng.standard_normal(width).astype(dtype)
+    microkernel._plain(P, V, c, 0, width, s, 0, 0, a, 0, 0, 5, 1, b, 0, 0, width, 1, 5)
+    assert eps_error(c, s + a @ b, 10) <= 8
 
 
 def test_empty_batch(dtype):

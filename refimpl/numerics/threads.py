@@ -15,8 +15,6 @@ from threading import Lock, Thread
 
 import numpy as np
 
-from refimpl.numerics.jit import ENABLED
-
 MOST = 256  # threads
 HELD = 1 << 24  # bytes of results of the parts of a batch
 
@@ -91,7 +89,7 @@ if hasattr(os, "register_at_fork"):  # the threads of a parent are none of its c
 
 def team(parts: int) -> np.ndarray:
     """Who shares a kernel's work of so many parts (see `kernels.team`): nobody where there is but one."""
-    if parts < 2 or threads() == 1 or not ENABLED:
+    if parts < 2 or threads() == 1:
         return _team(0).counters
     return _team(threads() - 1).awake()
 

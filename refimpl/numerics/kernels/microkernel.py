@@ -2,9 +2,9 @@
 
 Both convolution forward and its kernel gradient are one sum. With output channels as *lanes* of vector registers,
 
-    C[p, :] += sum_{r < rows} sum_{k < depth} A[a0 + r ar + p ap + k ak] * B[b0 + r br + k bk, :]
+    C[p, :] = S[s0 + p sp, :] + sum_{r < rows} sum_{k < depth} A[a0 + r ar + p ap + k ak] * B[b0 + r br + k bk, :]
 
-is a matrix product whose operands are read in place through strides ("implicit GEMM"):
+is a matrix product whose operands are read in place through strides ("implicit GEMM"; S may be C, or one row, sp = 0):
 
     forward           p: pixels of a row;  A along r, k: kernel rows, (dj, c);           B: kernel (di, dj, c; o)
     kernel gradient   p: entries (dj, c);  A along r, k: image rows, pixels of a row;  B: dy (i, j; o)
@@ -30,12 +30,15 @@ if ENABLED:
 
 
 def _emit(context: Any, builder: Any, sig: Any, args: Any, P: int, V: int) -> Any:
-    """LLVM code of the tile: load C, loop over (r, k), store C."""
+    """LLVM code of the tile: load S, loop over (r, k), store C."""
     of = Vectors(context, builder, sig, args)
-    C, A, B = of.data(0), of.data(3), of.data(8)
-    (c0, cp), (a0, ar, ap, ak), (b0, br, bk, rows, depth) = args[1:3], args[4:8], args[9:14]
-    where = [of.index(c0, (cp, p), (1, v * of.lanes)) for p in range(P) for v in range(V)]
-    tile = of.registers([of.load(C, at) for at in where])
+    C, S, A, B = (of.data(i) for i in (0, 3, 6, 11))
+    (a0, ar, ap, ak), (b0, br, bk, rows, depth) = args[7:11], args[12:17]
+    where, start = (
+        [of.index(at, (step, p), (1, v * of.lanes)) for p in range(P) for v in range(V)]
+        for at, step in (args[1:3], args[4:6])
+    )
+    tile = of.registers([of.load(S, at) for at in start])
     fourth = [cgutils.alloca_once(builder, A.type) for _ in range(0, P, 4)]  # where every fourth p reads A
     hidden = ir.FunctionType(A.type, [A.type])
     with cgutils.for_range(builder, rows) as r:
@@ -63,22 +66,24 @@ def _tile(P: int, V: int) -> Any:
         return lambda *args: _plain(P, V, *args)
 
     @intrinsic
-    def tile(typing, c, c0, cp, a, a0, ar, ap, ak, b, b0, br, bk, rows, depth):
+    def tile(typing, c, c0, cp, s, s0, sp, a, a0, ar, ap, ak, b, b0, br, bk, rows, depth):
         n = types.intp
-        sig = types.void(c, n, n, a, n, n, n, n, b, n, n, n, n, n)
-        return sig, lambda context, builder, s, args: _emit(context, builder, s, args, P, V)
+        sig = types.void(c, n, n, s, n, n, a, n, n, n, n, b, n, n, n, n, n)
+        return sig, lambda context, builder, sig, args: _emit(context, builder, sig, args, P, V)
 
     return tile
 
 
-def _plain(P, V, c, c0, cp, a, a0, ar, ap, ak, b, b0, br, bk, rows, depth):
-    """C[p, :] += sum_r sum_k A[a0 + r ar + p ap + k ak] B[b0 + r br + k bk, :], as it is written."""
-    c, a, b, width = c.reshape(-1), a.reshape(-1), b.reshape(-1), V * WIDTH // c.itemsize
+def _plain(P, V, c, c0, cp, s, s0, sp, a, a0, ar, ap, ak, b, b0, br, bk, rows, depth):
+    """C[p, :] = S[s0 + p sp, :] + sum_r sum_k A[a0 + r ar + p ap + k ak] B[b0 + r br + k bk, :], as it is written."""
+    c, s, a, b, width = c.reshape(-1), s.reshape(-1), a.reshape(-1), b.reshape(-1), V * WIDTH // c.itemsize
     for p in range(P):
+        total = s[s0 + p * sp :][:width].copy()
         for r in range(rows):
             for k in range(depth):
                 at = b0 + r * br + k * bk
-                c[c0 + p * cp :][:width] += a[a0 + r * ar + p * ap + k * ak] * b[at : at + width]
+                total += a[a0 + r * ar + p * ap + k * ak] * b[at : at + width]
+        c[c0 + p * cp :][:width] = total
 
 
 _14x2, _4x2, _3x2, _1x2 = (_tile(P, 2) for P in (14, 4, 3, 1))
@@ -86,43 +91,39 @@ _14x1, _4x1, _3x1, _1x1 = (_tile(P, 1) for P in (14, 4, 3, 1))
 
 
 @kernel
-def panel(c, c0, cp, a, a0, ar, ap, ak, b, b0, br, bk, rows, depth, pixels, two):
+def panel(c, c0, cp, s, s0, sp, a, a0, ar, ap, ak, b, b0, br, bk, rows, depth, pixels, two):
     """The sum above for any number of pixels and a panel of two vectors, or of one."""
     p = 0
     while p < pixels:
-        P, cc, aa = pixels - p, c0 + p * cp, a0 + p * ap
+        P, cc, ss, aa = pixels - p, c0 + p * cp, s0 + p * sp, a0 + p * ap
         P = 14 if P >= 14 else (4 if P >= 4 else (3 if P == 3 else 1))
         if P == 14 and two:
-            _14x2(c, cc, cp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
+            _14x2(c, cc, cp, s, ss, sp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
         elif P == 4 and two:
-            _4x2(c, cc, cp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
+            _4x2(c, cc, cp, s, ss, sp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
         elif P == 3 and two:
-            _3x2(c, cc, cp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
+            _3x2(c, cc, cp, s, ss, sp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
         elif two:
-            _1x2(c, cc, cp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
+            _1x2(c, cc, cp, s, ss, sp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
         elif P == 14:
-            _14x1(c, cc, cp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
+            _14x1(c, cc, cp, s, ss, sp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
         elif P == 4:
-            _4x1(c, cc, cp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
+            _4x1(c, cc, cp, s, ss, sp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
         elif P == 3:
-            _3x1(c, cc, cp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
+            _3x1(c, cc, cp, s, ss, sp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
         else:
-            _1x1(c, cc, cp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
+            _1x1(c, cc, cp, s, ss, sp, a, aa, ar, ap, ak, b, b0, br, bk, rows, depth)
         p += P
 
 
 @kernel
-def products(start, c, cs, cp, a, as_, ap, ak, b, bs, bk, depth, pixels, width):
-    """c[s cs + p cp + l] = start[s, l] + sum_{k < depth} a[s as + p ap + k ak] b[s bs + k bk + l] for all s, l < width.
+def products(start, n, sp, c, cs, cp, a, as_, ap, ak, b, bs, bk, depth, pixels, width):
+    """c[s cs + p cp + l] = start[s n + p sp + l] + sum_{k < depth} a[s as + p ap + k ak] b[s bs + k bk + l], s < 36.
 
-    Without columns in start the sum is added to c.
+    For all p < pixels and l < width, a multiple of the vector's lanes.
     """
-    lanes, flat = WIDTH // c.itemsize, c.reshape(-1)
-    for s in range(len(start)):
-        for p in range(pixels):
-            row = flat[s * cs + p * cp :]
-            for l in range(start.shape[1]):
-                row[l] = start[s, l]
+    lanes = WIDTH // c.itemsize
+    for s in range(36):
         for v in range(0, width, 2 * lanes):
-            two = v + 2 * lanes <= width
-            panel(c, s * cs + v, cp, a, s * as_, 0, ap, ak, b, s * bs + v, 0, bk, 1, depth, pixels, two)
+            two, c0, s0 = v + 2 * lanes <= width, s * cs + v, s * n + v
+            panel(c, c0, cp, start, s0, sp, a, s * as_, 0, ap, ak, b, s * bs + v, 0, bk, 1, depth, pixels, two)

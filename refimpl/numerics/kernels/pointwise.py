@@ -186,7 +186,7 @@ def _cross_entropy(low, high, z, labels, c, dz, sums):
     B, C = z.shape
     flat, step = dz.reshape(-1), _step(C)
     for k in range(low, high):
-        start, stop, total = k * step, min((k + 1) * step, B), 0.0
+        start, stop, total = k * step, min((k + 1) * step, B), np.float64(0)
         for b in range(start, stop):
             row, out = z[b], dz[b]
             largest = row[0]

@@ -40,10 +40,10 @@ if ENABLED:
 
 
 def new(helpers: int) -> np.ndarray:
-    """The counters of a team with so many helpers."""
+    """The counters of a team with so many helpers, with ``REFIMPL_JIT=0`` none."""
     team = np.zeros(88, np.int64)
     team = team[-team.ctypes.data // 8 % 8 :][:80]
-    team[HELPERS] = helpers
+    team[HELPERS] = helpers if ENABLED else 0
     return team
 
 

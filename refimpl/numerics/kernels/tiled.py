@@ -32,9 +32,9 @@ def _forward(begin, end, x, w, bias, down, across, high, wide, sh, sw, y):
     V, kh, kw, C, width = w.shape
     O, Ho, Wo = y.shape[1:]
     pixels, two = Ho * Wo, width * x.itemsize > WIDTH
-    row, line, step = wide * C, Wo * width, kw * C * width
+    row, line, depth, step = wide * C, Wo * width, kw * C, kw * C * width
     band = max(1, min(Ho, CACHED // (line * x.itemsize)))  # rows of y that stay in the first cache
-    xp, out = np.zeros((1, high, wide, C), x.dtype), buffer(band * line, x)
+    xp, out, start = np.zeros((1, high, wide, C), x.dtype), buffer(band * line, x), bias.reshape(-1)
     first, last = down[0, 0], down[-1, 0] + down[-1, 2]  # rows of xp that hold pixels
     together = max(1, min(kh, CACHED // (step * x.itemsize)))  # kernel rows whose part of w stays in the first cache
     for n in range(begin, end):
@@ -42,16 +42,33 @@ def _forward(begin, end, x, w, bias, down, across, high, wide, sh, sw, y):
         for v in range(V):
             for top in range(0, Ho, band):
                 rows, to = min(band, Ho - top), (n * O + v * width) * pixels + top * Wo
-                for p in range(rows * Wo):
-                    for l in range(width):
-                        out[p * width + l] = bias[v, l]
                 for di in range(0, kh, together):
                     for i in range(rows):
-                        r = (top + i) * sh
+                        r, c0 = (top + i) * sh, i * line
                         u = max(di, first - r)
-                        length = min(di + together, kh, last - r) - u
-                        a0, at, c0 = (r + u) * row, (v * kh + u) * step, i * line
-                        panel(out, c0, width, xp, a0, row, sw * C, 1, w, at, step, width, length, kw * C, Wo, two)
+                        length, a0, b0 = min(di + together, kh, last - r) - u, (r + u) * row, (v * kh + u) * step
+                        s, s0, sp = (out, c0, width) if di else (start, v * width, 0)
+                        panel(
+                            out,
+                            c0,
+                            width,
+                            s,
+                            s0,
+                            sp,
+                            xp,
+                            a0,
+                            row,
+                            sw * C,
+                            1,
+                            w,
+                            b0,
+                            step,
+                            width,
+                            length,
+                            depth,
+                            Wo,
+                            two,
+                        )
                 channels.transpose(out, 0, width, rows * Wo, min(width, O - v * width), y, to, pixels)
 
 
@@ -89,7 +106,27 @@ def _part_of_gradient(x, dy, down, across, high, wide, sh, sw, dw):
                 low = max(0, -(-(first - di) // sh))
                 rows = min(Ho, -(-(last - di) // sh)) - low
                 a0, b0 = (low * sh + di) * row, low * Wo * width
-                panel(dw, c0, width, xp, a0, sh * row, 1, sw * C, g, b0, Wo * width, width, rows, Wo, kw * C, two)
+                panel(
+                    dw,
+                    c0,
+                    width,
+                    dw,
+                    c0,
+                    width,
+                    xp,
+                    a0,
+                    sh * row,
+                    1,
+                    sw * C,
+                    g,
+                    b0,
+                    Wo * width,
+                    width,
+                    rows,
+                    Wo,
+                    kw * C,
+                    two,
+                )
 
 
 def panels(w: Array) -> Array:

@@ -169,7 +169,7 @@ def _forward(begin, end, x, U, start, down, across, rows, columns, few, y):
         n = min(few, B - i) * rows * columns
         channels.last(x[i : i + few], down, across, images)
         _to_points(images, rows, columns, 2, points[:n])
-        products(start, M, P, 37 * P, points, D, 37 * D, 1, U, C * P, P, C, n, P)
+        products(start, P, 0, M, P, 37 * P, points, D, 37 * D, 1, U, C * P, P, C, n, P)
         _to_pixels(M[:n], rows, columns, high, wide, pixels)
         channels.first(pixels, P, y[i : i + few])
 
@@ -201,4 +201,4 @@ def _part_of_gradient(x, dy, down, across, below, beside, rows, columns, few, dU
         _to_points(images, rows, columns, 2, points[:n])
         channels.last(dy[i : i + few], below, beside, slopes)
         _to_points(slopes, rows, columns, 0, others[:n])
-        products(dU[:, 0, :0], dU, C * P, P, points, D, 1, 37 * D, others, P, 37 * P, n, C, P)
+        products(dU, C * P, P, dU, C * P, P, points, D, 1, 37 * D, others, P, 37 * P, n, C, P)
