@@ -12,7 +12,7 @@ from refimpl.numerics.jit import ENABLED, kernel
 from refimpl.numerics.kernels.lanes import exact_squares, fma, scaled, squares
 from refimpl.numerics.kernels.team import share, task
 
-GRAIN = 4096  # entries that are worth another thread
+GRAIN = 4096  # entries of AdaBreg's that are worth another thread, half as many as of the others'
 TILE = 8192  # bytes that stay in the first cache between the two passes over their groups
 CHUNK = 4096  # entries of a group that are summed apart, for small errors
 CANCELS = 2.0  # n^2 / t^2 below which 1 - t/n in float64 needs more than float64
@@ -21,7 +21,7 @@ CANCELS = 2.0  # n^2 / t^2 below which 1 - t/n in float64 needs more than float6
 @kernel
 def linbreg_soft(team, v, g, tau, delta, t, theta):
     """v <- v - tau g; theta <- soft(delta v, t), where t = delta lam (4.21)."""
-    share(team, v.size, GRAIN, task(_linbreg_soft, (v, g, tau, delta, t, theta)))
+    share(team, v.size, 2 * GRAIN, task(_linbreg_soft, (v, g, tau, delta, t, theta)))
 
 
 @kernel
@@ -37,7 +37,7 @@ def _linbreg_soft(low, high, v, g, tau, delta, t, theta):
 @kernel
 def momentum_soft(team, v, m, g, beta, rate, delta, t, theta):
     """m <- beta m + rate g with rate = (1 - beta) tau; v <- v - m; theta <- soft(delta v, t) (4.22)."""
-    share(team, v.size, GRAIN, task(_momentum_soft, (v, m, g, beta, rate, delta, t, theta)))
+    share(team, v.size, 2 * GRAIN, task(_momentum_soft, (v, m, g, beta, rate, delta, t, theta)))
 
 
 @kernel

@@ -26,7 +26,7 @@ import numpy as np
 from refimpl.numerics.jit import ENABLED, kernel
 
 HELPERS, AWAKE, BUSY, CODE, INSIDE, LEFT, BACK, ARGUMENTS, SIZE, PARTS = range(0, 80, 8)
-SHARES = 8  # parts a thread, so that all end together
+SHARES = 16  # parts a thread, so that all end together
 PATIENCE = 500  # rounds that a helper waits for more, of half a microsecond each
 
 if ENABLED:
