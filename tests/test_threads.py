@@ -227,6 +227,26 @@ def _meeting(low, high, begun, met):
             break
 
 
+def test_an_error_of_a_part_reaches_the_caller(helped):
+    """Whoever took it; the team works on."""
+    for n in (1, 20, 20, 20):
+        with pytest.raises(MemoryError):
+            greedy(helped.awake(), n, n - 1)
+        greedy(helped.awake(), n, n)
+
+
+@kernel
+def greedy(team, n, which):
+    """Asks for more memory than there is at one of n places."""
+    share(team, n, 1, task(_greedy, (which,)))
+
+
+@kernel
+def _greedy(low, high, which):
+    if low <= which < high:
+        np.empty(1 << 50)[0] = 1
+
+
 @pytest.mark.skipif(not ENABLED, reason="plain Python does everything itself")
 def test_a_kernel_of_another_thread_does_without_helpers(helped):
     """Many threads share at the same time: one of them with the helpers, the others alone, all of them right."""

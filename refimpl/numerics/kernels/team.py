@@ -16,6 +16,8 @@ A team is an array of counters, each in a cache line of its own, which all chang
 the arguments on the caller's stack and makes a function that reads them there; the counters pass on both addresses:
 a helper first says that it is inside, and only then reads whether there is work; the caller takes the work back, and
 only then waits until nobody is inside. With ``REFIMPL_JIT=0`` the caller does everything.
+
+Parts raise one error only, that of no memory; the caller raises it when all parts have ended.
 """
 
 import sys
@@ -25,7 +27,7 @@ import numpy as np
 
 from refimpl.numerics.jit import ENABLED, kernel
 
-HELPERS, AWAKE, BUSY, CODE, INSIDE, LEFT, BACK, ARGUMENTS, SIZE, PARTS = range(0, 80, 8)
+HELPERS, AWAKE, BUSY, CODE, INSIDE, LEFT, BACK, FAILED, ARGUMENTS, SIZE, PARTS = range(0, 88, 8)
 SHARES = 16  # parts a thread, so that all end together
 PATIENCE = 500  # rounds that a helper waits for more, of half a microsecond each
 
@@ -36,13 +38,13 @@ if ENABLED:
     from numba.extending import intrinsic
 
     WORD = ir.IntType(64)
-    PART = ir.FunctionType(ir.VoidType(), [WORD] * 3)  # of where the arguments are, low, high
+    PART = ir.FunctionType(WORD, [WORD] * 3)  # whether it failed; of where the arguments are, low, high
 
 
 def new(helpers: int) -> np.ndarray:
     """The counters of a team with so many helpers, with ``REFIMPL_JIT=0`` none."""
-    team = np.zeros(88, np.int64)
-    team = team[-team.ctypes.data // 8 % 8 :][:80]
+    team = np.zeros(PARTS + 16, np.int64)
+    team = team[-team.ctypes.data // 8 % 8 :]
     team[HELPERS] = helpers if ENABLED else 0
     return team
 
@@ -60,8 +62,8 @@ def _emit_task(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     inside = ir.IRBuilder(part.append_basic_block())
     values = cgutils.unpack_tuple(inside, inside.load(inside.inttoptr(part.args[0], place.type)))
     callee = context.declare_function(builder.module, made.fndesc)
-    context.call_conv.call_function(inside, callee, wanted.return_type, kinds, [*part.args[1:], *values])
-    inside.ret_void()
+    status, _ = context.call_conv.call_function(inside, callee, wanted.return_type, kinds, [*part.args[1:], *values])
+    inside.ret(inside.zext(status.is_error, WORD))
     return context.make_tuple(builder, sig.return_type, [builder.ptrtoint(x, WORD) for x in (part, place)])
 
 
@@ -107,10 +109,9 @@ def _intrinsics() -> Any:
     def call(typing, task, low, high):
         def emit(context, builder, sig, args):
             code, arguments = cgutils.unpack_tuple(builder, args[0])
-            builder.call(builder.inttoptr(code, PART.as_pointer()), [arguments, *args[1:]])
-            return context.get_dummy_value()
+            return builder.call(builder.inttoptr(code, PART.as_pointer()), [arguments, *args[1:]])
 
-        return types.void(task, types.int64, types.int64), emit
+        return types.int64(task, types.int64, types.int64), emit
 
     @intrinsic
     def give_way(typing):
@@ -131,8 +132,9 @@ else:
         """Nobody waits."""
 
     def call(task, low, high):
-        """f(low, high, *args)."""
+        """f(low, high, *args), which did not fail."""
         task[0](low, high, *task[1])
+        return 0
 
 
 @kernel
@@ -140,14 +142,22 @@ def share(team, n, grain, task):
     """f(low, high, *args) for parts of 0 ... n that cover it, of at least ``grain`` where there is more than one."""
     parts = min(n // grain, SHARES * (1 + team[HELPERS]))
     if team[HELPERS] == 0 or parts < 2 or add(team, BUSY, 1) != 0:  # busy: with a kernel of another thread
-        call(task, 0, n)
-        return
-    team[ARGUMENTS], team[SIZE], team[PARTS], team[BACK] = task[1], n, parts, parts
+        failed = call(task, 0, n)
+    else:
+        failed = _shared(team, n, parts, task)
+    if failed != 0:
+        raise MemoryError("no memory for a part of a kernel")
+
+
+@kernel
+def _shared(team, n, parts, task):
+    """How many of the parts failed."""
+    team[ARGUMENTS], team[SIZE], team[PARTS], team[BACK], team[FAILED] = task[1], n, parts, parts, 0
     put(team, LEFT, parts)
     put(team, CODE, task[0])
     p = 0
     while add(team, LEFT, -1) > 0:
-        call(task, p * n // parts, (p + 1) * n // parts)
+        add(team, FAILED, call(task, p * n // parts, (p + 1) * n // parts))
         p += 1
     put(team, CODE, 0)
     rounds = 0
@@ -155,7 +165,9 @@ def share(team, n, grain, task):
         rounds += 1
         if rounds > 1000:  # a helper may wait for the processor of this thread
             give_way()
+    failed = get(team, FAILED)
     put(team, BUSY, 0)
+    return failed
 
 
 @kernel
@@ -170,7 +182,7 @@ def serve(team):
             code = get(team, CODE)
             while code != 0 and add(team, LEFT, -1) > 0:
                 p, n, parts = add(team, BACK, -1), team[SIZE], team[PARTS]
-                call((code, team[ARGUMENTS]), (p - 1) * n // parts, p * n // parts)
+                add(team, FAILED, call((code, team[ARGUMENTS]), (p - 1) * n // parts, p * n // parts))
                 idle = 0
             add(team, INSIDE, -1)
         elif idle % 100 == 0:
