@@ -28,10 +28,10 @@ def linbreg_soft(team, v, g, tau, delta, t, theta):
 def _linbreg_soft(low, high, v, g, tau, delta, t, theta):
     v, g, theta = v[low:high], g[low:high], theta[low:high]
     for i in range(v.size):
-        w = v[i] - tau * g[i]
+        w = v[i] - tau * g[i]  # (4.21)
         x = delta * w
         v[i] = w
-        theta[i] = x - min(max(x, -t), t)
+        theta[i] = x - min(max(x, -t), t)  # (4.21)
 
 
 @kernel
@@ -44,7 +44,7 @@ def momentum_soft(team, v, m, g, beta, rate, delta, t, theta):
 def _momentum_soft(low, high, v, m, g, beta, rate, delta, t, theta):
     v, m, g, theta = v[low:high], m[low:high], g[low:high], theta[low:high]
     for i in range(v.size):
-        a = beta * m[i] + rate * g[i]
+        a = beta * m[i] + rate * g[i]  # (4.22)
         w = v[i] - a
         x = delta * w
         m[i] = a

@@ -140,6 +140,8 @@ else:
 @kernel
 def share(team, n, grain, task):
     """f(low, high, *args) for parts of 0 ... n that cover it, of at least ``grain`` where there is more than one."""
+    if n == 0:
+        return
     parts = min(n // grain, SHARES * (1 + team[HELPERS]))
     if team[HELPERS] == 0 or parts < 2 or add(team, BUSY, 1) != 0:  # busy: with a kernel of another thread
         failed = call(task, 0, n)
