@@ -304,7 +304,7 @@ for _ in range(2):
 
 
 def test_a_batch_is_summed_in_as_many_parts_as_there_is_room_for():
-    assert [threads.parts_of(n, 8) for n in (0, 1, 16, 100)] == [0, 1, 16, 16]
+    assert [threads.parts_of(n, 8) for n in (0, 1, 16, 100)] == [1, 1, 16, 16]
     assert [threads.parts_of(100, size) for size in (2**20, 2**21, 2**22, 2**40)] == [16, 8, 4, 4]
 
 

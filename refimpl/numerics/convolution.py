@@ -8,13 +8,14 @@ Both have the same meaning and the same arguments; results differ by rounding on
 """
 
 from itertools import product
+from math import prod
 
 import numpy as np
 
 from refimpl.numerics import memory, validate
 from refimpl.numerics.jit import compiled
 from refimpl.numerics.kernels import convolution as plain
-from refimpl.numerics.threads import parts_of, team
+from refimpl.numerics.threads import in_order, parts_of, team
 
 Array = np.ndarray
 Pair = plain.Pair
@@ -110,10 +111,10 @@ def kernel_gradient(
     from refimpl.numerics.kernels import tiled, vectors
 
     padded = plain.layout(x.shape[2:], pads, mode)
-    dw = tiled.panels(np.zeros((*kernel, x.shape[1], dy.shape[1]), x.dtype))
-    parts = vectors.zeros((parts_of(len(x), dw.nbytes), *dw.shape), dw.dtype)
+    shape = tiled.shape_of_panels((*kernel, x.shape[1], dy.shape[1]), x.dtype)
+    parts = vectors.zeros((parts_of(len(x), prod(shape) * x.itemsize), *shape), x.dtype)
     tiled.kernel_gradient(team(len(parts)), x, dy, *padded, *stride, parts)
-    parts.sum(axis=0, out=dw)
+    dw = in_order(parts)
     return np.ascontiguousarray(tiled.unpanel(dw, dy.shape[1]).transpose(3, 2, 0, 1))
 
 

@@ -96,4 +96,11 @@ def team(parts: int) -> np.ndarray:
 
 def parts_of(batch: int, size: int) -> int:
     """In how many parts a batch is summed, one result of so many bytes each: as many whatever the threads."""
-    return min(batch, max(4, min(16, HELD // max(1, size))))
+    return max(1, min(batch, max(4, min(16, HELD // max(1, size)))))
+
+
+def in_order(parts: np.ndarray) -> np.ndarray:
+    """The sum of the results of the parts, which the first one becomes."""
+    for part in parts[1:]:
+        parts[0] += part
+    return parts[0]

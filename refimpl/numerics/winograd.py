@@ -12,7 +12,7 @@ import numpy as np
 from refimpl.numerics import memory
 from refimpl.numerics.kernels import vectors, winograd
 from refimpl.numerics.kernels.convolution import Array, Pads, Pair, layout, output_size
-from refimpl.numerics.threads import parts_of, team
+from refimpl.numerics.threads import in_order, parts_of, team
 
 CACHED = 2**20  # bytes of the points of a few samples
 
@@ -48,7 +48,7 @@ def kernel_gradient(x: Array, dy: Array, pads: Pads, mode: str) -> Array:
 
     parts = vectors.zeros((parts_of(len(x), prod(shape) * x.itemsize), *shape), x.dtype)
     winograd.kernel_gradient(team(len(parts)), x, dy, down, across, below, beside, rows, columns, few, parts)
-    dU = parts.sum(axis=0)
+    dU = in_order(parts)
     dw = vectors.empty((3, 3, *shape[1:]), x.dtype)
     winograd.kernel_of_points(dU, dw)
     return np.ascontiguousarray(dw[..., :O].transpose(3, 2, 0, 1)) / x.dtype.type(winograd.SCALE**2)

@@ -129,15 +129,19 @@ def _part_of_gradient(x, dy, down, across, high, wide, sh, sw, dw):
                 )
 
 
-def panels(w: Array) -> Array:
+def shape_of_panels(shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, ...]:
     """(kh, kw, A, O) -> (panels, kh, kw, A, width): the last axis in panels of two vectors (one where one will do)."""
-    lanes = lanes_of(w.dtype)
-    width = lanes if w.shape[-1] <= lanes else 2 * lanes
-    shape = (-(-w.shape[-1] // width), *w.shape[:-1], width)
-    out = zeros(shape, w.dtype)
-    for v in range(shape[0]):
-        part = w[..., v * width : (v + 1) * width]
-        out[v, ..., : part.shape[-1]] = part
+    lanes = lanes_of(dtype)
+    width = lanes if shape[-1] <= lanes else 2 * lanes
+    return -(-shape[-1] // width), *shape[:-1], width
+
+
+def panels(w: Array) -> Array:
+    """w in panels, filled up with zeros."""
+    out = zeros(shape_of_panels(w.shape, w.dtype), w.dtype)
+    for v, columns in enumerate(out):
+        part = w[..., v * out.shape[-1] : (v + 1) * out.shape[-1]]
+        columns[..., : part.shape[-1]] = part
     return out
 
 

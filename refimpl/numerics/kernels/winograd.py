@@ -191,7 +191,7 @@ def _kernel_gradient(begin, end, x, dy, down, across, below, beside, rows, colum
 @kernel
 def _part_of_gradient(x, dy, down, across, below, beside, rows, columns, few, dU):
     (B, C), P = x.shape[:2], dU.shape[2]
-    few = min(few, B)
+    few = max(1, min(few, B))
     images, points = _memory(x, few, rows, columns, 2)
     slopes, others = _memory(dy, few, rows, columns, 0)
     D = points.shape[2]
