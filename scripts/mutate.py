@@ -45,7 +45,7 @@ TESTS = {
     "robustness": ["robustness"],
     "sparsity": ["sparsity"],
     "resolution": ["resolution"],
-    "numerics": ["numerics", "kernels", "memory", "threads", "sparse_products", "setting", "sparsity", "resolution"],
+    "numerics": ["numerics", "kernels", "memory", "products", "sparse", "threads", "setting", "sparsity", "resolution"],
     "kernels/convolution.py": ["kernels_convolution", "setting_layers"],
     "kernels/microkernel.py": ["kernels_microkernel", "kernels_winograd", "setting_layers"],
     "kernels/tiled.py": ["kernels_microkernel", "setting_layers"],
@@ -57,6 +57,7 @@ TESTS = {
     "kernels/shrinkage.py": ["kernels_shrinkage", "sparsity"],
     "kernels/csr.py": ["sparse_products"],
     "kernels/pointwise.py": ["numerics", "kernels", "setting"],
+    "kernels/matrices.py": ["products", "setting_layers"],
     "kernels/team.py": ["threads"],
     "kernels/total_variation.py": ["sparsity_total_variation"],
 }

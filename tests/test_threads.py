@@ -61,8 +61,8 @@ def groups(rng, dtype):
 
 def training(rng, dtype):
     """The gradient of a perceptron's risk."""
-    net, x = mlp([50, 30, 10]), rng.standard_normal((BATCH, 50)).astype(dtype)
-    return risk_and_gradient(net, CrossEntropy(), net.init(rng=0).astype(dtype), x, np.arange(BATCH) % 10)
+    net, x = mlp([150, 130, 50, 10]), rng.standard_normal((5 * BATCH, 150)).astype(dtype)
+    return risk_and_gradient(net, CrossEntropy(), net.init(rng=0).astype(dtype), x, np.arange(5 * BATCH) % 10)
 
 
 FAMILIES = {
@@ -155,7 +155,7 @@ def growth(tasks, work):
 
 
 def blas_below_threads():
-    """How long BLAS's own threads run below threaded convolutions, and below one large product of matrices."""
+    """How long BLAS's own threads run below convolutions and dense layers, and below one large product of matrices."""
     A, rng = np.ones((1500, 1500)), np.random.default_rng(0)
     A @ A
     helpers = [thread for thread in TASKS.iterdir() if thread.name != str(os.getpid())]
@@ -167,6 +167,7 @@ def blas_below_threads():
             y = convolution.forward(x, w, *how)
             convolution.input_gradient(y, w, (28, 28), *how)
             convolution.kernel_gradient(x, y, (3, 3), *how)
+            training(rng, np.float32)
 
     convolutions()
     time.sleep(0.2)  # threads of BLAS wait actively for a moment before they sleep

@@ -41,8 +41,3 @@ def empty(shape: tuple[int, ...], dtype: Any) -> Array:
     except (KeyError, IndexError):
         memory = np.empty(size, np.uint8)
     return np.asarray(_Loan(memory, shape, dtype))
-
-
-def product(a: Array, b: Array) -> Array:
-    """a @ b for two matrices, in an `empty` array."""
-    return np.matmul(a, b, out=empty((a.shape[0], b.shape[1]), np.result_type(a, b)))

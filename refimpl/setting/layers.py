@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from refimpl.numerics import memory, sparse, validate
+from refimpl.numerics import sparse, validate
 from refimpl.numerics.jit import compiled
+from refimpl.numerics.products import product
 from refimpl.numerics.sparse import Compressed
 from refimpl.setting.initialization import he
 from refimpl.setting.layer import Array, Chain, Gradients, Layer, Need, Params, expect, prefixed, scoped
@@ -50,7 +51,7 @@ class Dense(Layer):
         expect(self, x, None, self.n_in)
         W = params["weight"]
         rows = sparse.compress(W, self.sparse) if self.sparse and compiled(W, x) else None
-        y = memory.product(x, W.T) if rows is None else sparse.times(rows, x)
+        y = product(x, W.T) if rows is None else sparse.times(rows, x)
         if self.bias:
             y += params["bias"]
         return y, (x, rows)
@@ -61,10 +62,10 @@ class Dense(Layer):
         dx = None
         if need != "parameters":
             dense = rows is None or not compiled(rows.values, dy)
-            dx = memory.product(dy, params["weight"]) if dense else sparse.times_transposed(rows, dy)
+            dx = product(dy, params["weight"]) if dense else sparse.times_transposed(rows, dy)
         if need == "input":
             return dx, None
-        return dx, {"weight": memory.product(dy.T, x)} | ({"bias": dy.sum(axis=0)} if self.bias else {})
+        return dx, {"weight": product(dy.T, x)} | ({"bias": dy.sum(axis=0)} if self.bias else {})
 
     def skipping_zeros(self, density: float) -> "Dense":
         """This layer with ``sparse=density``."""

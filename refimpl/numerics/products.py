@@ -1,0 +1,44 @@
+"""Products of two matrices: large ones by `kernels.matrices`, whose bits depend on no threads, the others by BLAS."""
+
+import numpy as np
+
+from refimpl.numerics import memory
+from refimpl.numerics.jit import compiled
+from refimpl.numerics.sparse import feature_major
+from refimpl.numerics.threads import team
+
+Array = np.ndarray
+LEAST = 1 << 18  # multiplications from which on OpenBLAS uses its threads
+
+
+def product(a: Array, b: Array) -> Array:
+    """a @ b for a (n, m), b (m, l)."""
+    (n, m), l = a.shape, b.shape[1]
+    if not compiled(a, b) or n * m * l < LEAST:
+        return _by_blas(a, b)
+    if b.flags.c_contiguous:
+        return _by_tile(a, b)
+    from refimpl.numerics.kernels import channels, vectors
+
+    if n < vectors.lanes_of(a.dtype):
+        return _by_blas(a, b)
+    y, Y = memory.empty((n, l), a.dtype), _by_tile(b.T, feature_major(a))  # columns of y are rows of Y
+    channels.transpose(Y, 0, Y.shape[1], l, n, y, 0, l)
+    return y
+
+
+def _by_blas(a: Array, b: Array) -> Array:
+    return np.matmul(a, b, out=memory.empty((len(a), b.shape[1]), np.result_type(a, b)))
+
+
+def _by_tile(a: Array, b: Array) -> Array:
+    """a @ b for contiguous rows of b."""
+    from refimpl.numerics.kernels import matrices
+
+    c = memory.empty((len(a), b.shape[1]), a.dtype)
+    if a.T.flags.c_contiguous:
+        a, ap, ak = a.T, 1, len(a)
+    else:
+        a, ap, ak = np.ascontiguousarray(a), a.shape[1], 1
+    matrices.product(team(len(c) // matrices.ROWS), a, ap, ak, np.ascontiguousarray(b), c)
+    return c
