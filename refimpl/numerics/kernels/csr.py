@@ -92,10 +92,11 @@ def compress(W, starts, columns, values):
     k, C = np.uint64(0), _blocks(W.shape[1])
     for i in range(W.shape[0]):
         for c in range(C):
-            starts[i * C + c] = k
-            for j in range(c * BLOCK, min(W.shape[1], (c + 1) * BLOCK)):
-                columns[k], values[k] = j, W[i, j]
-                k += np.uint64(W[i, j] != 0)
+            left = c * BLOCK
+            starts[i * C + c], row = k, W[i, left : left + BLOCK]
+            for j in range(row.size):
+                columns[k], values[k] = left + j, row[j]
+                k += np.uint64(row[j] != 0)
     starts[W.shape[0] * C] = k
 
 
