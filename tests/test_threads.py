@@ -266,6 +266,16 @@ def _greedy(low, high, which):
         np.empty(1 << 50)[0] = 1
 
 
+def test_helpers_work_where_they_cannot_be_moved(helped, monkeypatch):
+    def refused(*args):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setaffinity", refused, raising=False)
+    times = np.zeros(100, int)
+    counted(helped.awake(), 100, 1, times, times.copy())
+    assert (times == 1).all()
+
+
 @pytest.mark.skipif(not ENABLED, reason="plain Python does everything itself")
 def test_a_kernel_of_another_thread_does_without_helpers(helped):
     """Many threads share at the same time: one of them with the helpers, the others alone, all of them right."""

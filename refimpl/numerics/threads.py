@@ -57,9 +57,10 @@ class _Team:
     def _leave(self, processor: int) -> None:
         """Keep the helpers off the caller's processor: they would wait there for milliseconds."""
         if processor != self.caller and (others := _affinity() - {processor}):
-            for helper in self.helpers:
-                os.sched_setaffinity(helper.native_id or 0, others)
             self.caller = processor
+            with suppress(OSError):  # the system may not allow it
+                for number in (helper.native_id for helper in self.helpers if helper.native_id):
+                    os.sched_setaffinity(number, others)
 
     def _help(self) -> None:
         while True:

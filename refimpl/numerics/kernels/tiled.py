@@ -32,7 +32,7 @@ def _forward(begin, end, x, w, bias, down, across, high, wide, sh, sw, y):
     V, kh, kw, C, width = w.shape
     O, Ho, Wo = y.shape[1:]
     pixels, two = Ho * Wo, width * x.itemsize > WIDTH
-    row, line, depth, step = wide * C, Wo * width, kw * C, kw * C * width
+    row, line, ap, depth, step = wide * C, Wo * width, sw * C, kw * C, kw * C * width
     band = max(1, min(Ho, CACHED // (line * x.itemsize)))  # rows of y that stay in the first cache
     xp, out, start = np.zeros((1, high, wide, C), x.dtype), buffer(band * line, x), bias.reshape(-1)
     first, last = down[0, 0], down[-1, 0] + down[-1, 2]  # rows of xp that hold pixels
@@ -48,27 +48,7 @@ def _forward(begin, end, x, w, bias, down, across, high, wide, sh, sw, y):
                         u = max(di, first - r)
                         length, a0, b0 = min(di + together, kh, last - r) - u, (r + u) * row, (v * kh + u) * step
                         s, s0, sp = (out, c0, width) if di else (start, v * width, 0)
-                        panel(
-                            out,
-                            c0,
-                            width,
-                            s,
-                            s0,
-                            sp,
-                            xp,
-                            a0,
-                            row,
-                            sw * C,
-                            1,
-                            w,
-                            b0,
-                            step,
-                            width,
-                            length,
-                            depth,
-                            Wo,
-                            two,
-                        )
+                        panel(out, c0, width, s, s0, sp, xp, a0, row, ap, 1, w, b0, step, width, length, depth, Wo, two)
                 channels.transpose(out, 0, width, rows * Wo, min(width, O - v * width), y, to, pixels)
 
 
@@ -93,7 +73,7 @@ def _kernel_gradient(begin, end, x, dy, down, across, high, wide, sh, sw, dw):
 def _part_of_gradient(x, dy, down, across, high, wide, sh, sw, dw):
     V, kh, kw, C, width = dw.shape
     B, O, Ho, Wo = dy.shape
-    row, pixels, two = wide * C, Ho * Wo, width * x.itemsize > WIDTH
+    row, line, ak, depth, pixels, two = wide * C, Wo * width, sw * C, kw * C, Ho * Wo, width * x.itemsize > WIDTH
     xp, g = np.zeros((1, high, wide, C), x.dtype), buffer(pixels * width, x)
     first, last = down[0, 0], down[-1, 0] + down[-1, 2]  # rows of xp that hold pixels
     g[:] = 0
@@ -102,31 +82,11 @@ def _part_of_gradient(x, dy, down, across, high, wide, sh, sw, dw):
         for v in range(V):
             channels.transpose(dy, (n * O + v * width) * pixels, pixels, min(width, O - v * width), pixels, g, 0, width)
             for di in range(kh):
-                c0 = (v * kh + di) * kw * C * width
+                c0 = (v * kh + di) * depth * width
                 low = max(0, -(-(first - di) // sh))
                 rows = min(Ho, -(-(last - di) // sh)) - low
-                a0, b0 = (low * sh + di) * row, low * Wo * width
-                panel(
-                    dw,
-                    c0,
-                    width,
-                    dw,
-                    c0,
-                    width,
-                    xp,
-                    a0,
-                    sh * row,
-                    1,
-                    sw * C,
-                    g,
-                    b0,
-                    Wo * width,
-                    width,
-                    rows,
-                    Wo,
-                    kw * C,
-                    two,
-                )
+                a0, b0 = (low * sh + di) * row, low * line
+                panel(dw, c0, width, dw, c0, width, xp, a0, sh * row, 1, ak, g, b0, line, width, rows, Wo, depth, two)
 
 
 def shape_of_panels(shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, ...]:
