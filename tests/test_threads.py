@@ -18,7 +18,7 @@ from refimpl.numerics.jit import ENABLED, kernel
 from refimpl.numerics.kernels import pooling
 from refimpl.numerics.kernels.team import give_way, share, task
 from refimpl.resolution import SpectralConv, resize
-from refimpl.setting import GELU, AveragePool2d, Conv2d, CrossEntropy, MaxPool2d, ReLU, mlp, risk_and_gradient
+from refimpl.setting import GELU, AveragePool2d, Conv2d, CrossEntropy, Dense, MaxPool2d, ReLU, mlp, risk_and_gradient
 from refimpl.sparsity import L1, AdaBreg, GroupL2, LinBreg, tv_denoise
 
 BATCH = 13  # no multiple of the parts a batch is cut into
@@ -98,6 +98,7 @@ FAMILIES = {
     ],
     "total variation": lambda rng, dtype: [tv_denoise(rng.standard_normal((40, 30)).astype(dtype), 0.3, gap=1.0).u],
     "training": training,
+    "few outputs": lambda rng, dtype: through(Dense(600, 10), rng.standard_normal((70, 600)).astype(dtype)),
 }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray
-LEAST = 1 << 20
+LEAST = 1 << 17  # the C library maps as much afresh each time
 KEPT = 1 << 28
 
 _waiting: dict[int, list[Array]] = {}  # by size in bytes

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 import numpy as np
 
@@ -78,7 +79,7 @@ class Flatten(Layer):
 
     def forward(self, params: Params, x: Array) -> tuple[Array, tuple[int, ...]]:
         """One row a sample."""
-        return x.reshape(len(x), int(np.prod(x.shape[1:]))), x.shape
+        return x.reshape(len(x), prod(x.shape[1:])), x.shape
 
     def backward(self, params: Params, shape: tuple[int, ...], dy: Array, need: Need = "both") -> tuple[Array, Params]:
         """The same numbers in their old shape."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from refimpl.numerics import memory
 from refimpl.numerics.jit import ENABLED, kernel
 
 if ENABLED:
@@ -36,7 +37,10 @@ def buffer(n, like):
 
 def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """An array that starts at a multiple of `WIDTH`."""
-    return buffer(prod(shape), np.empty(0, dtype)).reshape(shape)
+    size = prod(shape) * np.dtype(dtype).itemsize
+    raw = memory.empty((size + WIDTH,), np.uint8)
+    start = -raw.ctypes.data % WIDTH
+    return raw[start : start + size].view(dtype).reshape(shape)
 
 
 def zeros(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
