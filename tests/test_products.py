@@ -34,6 +34,21 @@ def test_products_of_integers_are_exact(shape, first, second, dtype, monkeypatch
         assert y.dtype == dtype and y.flags.c_contiguous and np.array_equal(y, expected)
 
 
+@pytest.mark.parametrize("order", ["rows", "columns", "neither"])
+@pytest.mark.parametrize(
+    "shape", [(5, 28, 28), (28, 5, 28), (17, 21, 19), (3, 9, 15), (64, 4, 40), (1, 1, 33), (1, 300, 7)]
+)
+def test_a_matrix_times_many(shape, order, dtype, monkeypatch):
+    """By the tile and by BLAS, columns fewer than a vector and no multiple of it."""
+    n, m, l = shape
+    rng = np.random.default_rng(m)
+    a, z = rng.integers(-8, 9, (n, m)).astype(dtype), rng.integers(-8, 9, (11, m, l)).astype(dtype)
+    for least in (0, 2**40):
+        monkeypatch.setattr(products, "LEAST", least)
+        y = products.stacked(ordered(a, order), z)
+        assert y.dtype == dtype and y.shape == (11, n, l) and np.array_equal(y, a @ z)
+
+
 def test_large_products_go_by_the_tile_and_round_like_sums(dtype, monkeypatch):
     rng = np.random.default_rng(0)
     a, b = rng.standard_normal((128, 784)).astype(dtype), rng.standard_normal((200, 784)).astype(dtype)

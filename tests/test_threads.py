@@ -80,7 +80,7 @@ FAMILIES = {
     ],
     "mean": lambda rng, dtype: through(AveragePool2d(2), images(rng, dtype)),
     "spectral, FFT": lambda rng, dtype: through(SpectralConv(4, 3, (5, 5), route="fft"), images(rng, dtype, 4)),
-    "spectral, matrices": lambda rng, dtype: through(SpectralConv(4, 3, (5, 5), route="matrix"), images(rng, dtype, 4)),
+    "spectral, matrices": lambda rng, dtype: through(SpectralConv(17, 3, (5, 5), route="matrix"), images(rng, dtype)),
     "resize": lambda rng, dtype: [resize(images(rng, dtype, 2), (size, size)) for size in (9, 40)],
     "LinBreg": lambda rng, dtype: steps(LinBreg(L1(0.1), 0.1), rng.standard_normal(100_003).astype(dtype)),
     "momentum": lambda rng, dtype: steps(

@@ -9,6 +9,7 @@ from refimpl.numerics.threads import team
 
 Array = np.ndarray
 LEAST = 1 << 18  # multiplications from which on OpenBLAS uses its threads
+SMALL = 1 << 13  # bytes of a matrix: BLAS, which copies it first, is faster on larger ones that lie in no cache
 
 
 def product(a: Array, b: Array) -> Array:
@@ -31,6 +32,27 @@ def product(a: Array, b: Array) -> Array:
     return y
 
 
+def stacked(a: Array, z: Array) -> Array:
+    """a @ z[i] for a (n, m) and every z[i] (m, l), by the tile where there are many small ones."""
+    y, (m, l) = memory.empty((len(z), len(a), z.shape[2]), np.result_type(a, z)), z.shape[1:]
+    if not compiled(a, z) or y.size * m < LEAST or max(m, len(a)) * l * z.itemsize > SMALL:
+        return np.matmul(a, z, out=y)
+    from refimpl.numerics.kernels import matrices, vectors
+
+    if l < vectors.lanes_of(z.dtype):
+        return np.matmul(a, z, out=y)
+    a, ap, ak = _strided(a)
+    matrices.stacked(team(len(z)), a, ap, ak, np.ascontiguousarray(z), y)
+    return y
+
+
+def _strided(a: Array) -> tuple[Array, int, int]:
+    """A contiguous array of a's numbers, and how far apart rows and columns of a lie there."""
+    if a.T.flags.c_contiguous:
+        return a.T, 1, len(a)
+    return np.ascontiguousarray(a), a.shape[1], 1
+
+
 def _by_blas(a: Array, b: Array) -> Array:
     return np.matmul(a, b, out=memory.empty((len(a), b.shape[1]), np.result_type(a, b)))
 
@@ -39,14 +61,11 @@ def _by_tile(a: Array, b: Array) -> Array:
     """a @ b for contiguous rows of b."""
     from refimpl.numerics.kernels import matrices, vectors
 
-    l = b.shape[1]
-    beyond = l % vectors.lanes_of(b.dtype)
-    rest = np.zeros((len(b), vectors.lanes_of(b.dtype)), b.dtype)
-    rest[:, :beyond] = b[:, l - beyond :]
+    (m, l), lanes = b.shape, vectors.lanes_of(b.dtype)
+    wide = np.zeros((m if l < lanes else 0, lanes), b.dtype)
+    if l < lanes:
+        wide[:, :l] = b
     c = memory.empty((len(a), l), a.dtype)
-    if a.T.flags.c_contiguous:
-        a, ap, ak = a.T, 1, len(a)
-    else:
-        a, ap, ak = np.ascontiguousarray(a), a.shape[1], 1
-    matrices.product(team(c.size), a, ap, ak, b, rest, c)
+    a, ap, ak = _strided(a)
+    matrices.product(team(c.size), a, ap, ak, b, wide, c)
     return c

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 import scipy
 
-from refimpl.numerics import memory
+from refimpl.numerics.products import product, stacked
 from refimpl.numerics.threads import threads
 from refimpl.resolution import fourier
 from refimpl.resolution.fourier import Array
@@ -84,7 +84,6 @@ def by_matrix(size: tuple[int, ...], s: Band, dtype: Any, route: Route = "auto")
 
 MATRIX_GAIN = 24.0  # measured: both routes take one time at 17 to 30 (float64), 24 to 38 (float32), for sizes 64 to 512
 APART = 4  # numbers
-UNCOPIED = 10**6  # multiplications of a small product in OpenBLAS
 
 
 def _analysis(x: Array, s: Band, kind: Weights, route: Route) -> Array:
@@ -144,8 +143,8 @@ def _analysis_by_matrix(x: Array, s: Band, kind: Weights) -> Array:
     """Real sums over cosines and sines on every axis, then exponentials from them on the leading ones."""
     (b, c), size, z = x.shape[:2], x.shape[2:], x
     for axis, (n, k) in enumerate(zip(size[:-1], s)):
-        z = _product(_matrix(kind, n, k, False, x.dtype), z.reshape(-1, n, prod(size[axis + 1 :])))
-    z = _by_rows(z.reshape(-1, size[-1]), _matrix(kind, size[-1], s[-1], True, x.dtype))
+        z = stacked(_matrix(kind, n, k, False, x.dtype), z.reshape(-1, n, prod(size[axis + 1 :])))
+    z = product(z.reshape(-1, size[-1]), _matrix(kind, size[-1], s[-1], True, x.dtype))
     z = np.ascontiguousarray(z.view(np.result_type(z, np.complex64)).reshape(b * c, -1).T)
     z = z.reshape(*(2 * k + 1 for k in s[:-1]), s[-1] + 1, b, c)
     for axis, k in enumerate(s[:-1]):
@@ -159,23 +158,10 @@ def _synthesis_by_matrix(Y: Array, s: Band, size: tuple[int, ...], kind: Weights
     for axis, k in enumerate(s[:-1]):
         z = _exponentials_adjoint(z, axis, k)
     z = np.ascontiguousarray(z.reshape(-1, b * c).T).view(real)
-    z = _by_rows(z.reshape(-1, 2 * (s[-1] + 1)), np.ascontiguousarray(_matrix(kind, size[-1], s[-1], True, real).T))
+    z = product(z.reshape(-1, 2 * (s[-1] + 1)), _matrix(kind, size[-1], s[-1], True, real).T)
     for axis, (n, k) in reversed(list(enumerate(zip(size[:-1], s)))):
-        z = _product(_matrix(kind, n, k, False, real).T, z.reshape(-1, 2 * k + 1, prod(size[axis + 1 :])))
+        z = stacked(_matrix(kind, n, k, False, real).T, z.reshape(-1, 2 * k + 1, prod(size[axis + 1 :])))
     return z.reshape(b, c, *size)
-
-
-def _product(a: Array, z: Array) -> Array:
-    """a @ z for a matrix and many."""
-    return np.matmul(a, z, out=memory.empty((len(z), len(a), z.shape[-1]), z.dtype))
-
-
-def _by_rows(z: Array, a: Array) -> Array:
-    """z @ a by blocks of so many rows that BLAS multiplies them where they are: it copies larger matrices first."""
-    y, step = memory.empty((len(z), a.shape[1]), z.dtype), max(1, UNCOPIED // a.size)
-    for i in range(0, len(z), step):
-        np.matmul(z[i : i + step], a, out=y[i : i + step])
-    return y
 
 
 def _exponentials(z: Array, axis: int, s: int) -> Array:

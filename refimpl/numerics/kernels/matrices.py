@@ -1,4 +1,4 @@
-"""Products of matrices by the register tile, shared among threads: those of dense layers.
+"""Products of matrices by the register tile, shared among threads: those of dense and spectral layers.
 
 BLAS is as fast on one thread. On several, its threads wait actively for milliseconds after each product and take the
 processors from the helpers of every other kernel; and its last bits depend on their number.
@@ -16,43 +16,57 @@ DEPTH = 256  # rows of b, two vectors of each of which fill the first cache
 
 
 @kernel
-def product(team, a, ap, ak, b, rest, c):
+def product(team, a, ap, ak, b, wide, c):
     """c (n, l) = sum_k A[p ap + k ak] b[k, :] for the flat numbers A of a; b (m, l).
 
-    The columns of b beyond whole vectors come once more as rest, filled up with zeros to one vector.
+    Where a row of b is less than a vector, wide is b filled up to one.
     """
-    lanes = WIDTH // b.itemsize
-    rows, columns = -(-len(c) // ROWS), max(1, b.shape[1] // (2 * lanes))
-    if rows >= columns:
-        share(team, rows, 1, task(_rows, (a, ap, ak, b, rest, c)))
+    rows, columns = -(-len(c) // ROWS), max(1, b.shape[1] * b.itemsize // (2 * WIDTH))
+    by_rows = rows >= columns
+    share(team, rows if by_rows else columns, 1, task(_product, (by_rows, a, ap, ak, b, wide, c)))
+
+
+@kernel
+def _product(first, last, by_rows, a, ap, ak, b, wide, c):
+    (m, l), lanes, low, high, left, right = b.shape, WIDTH // b.itemsize, 0, len(c), 0, b.shape[1]
+    if by_rows:
+        low, high = ROWS * first, min(high, ROWS * last)
     else:
-        share(team, columns, 1, task(_columns, (a, ap, ak, b, rest, c)))
-
-
-@kernel
-def _rows(low, high, a, ap, ak, b, rest, c):
-    _block(ROWS * low, min(len(c), ROWS * high), 0, b.shape[1], a, ap, ak, b, rest, c)
-
-
-@kernel
-def _columns(low, high, a, ap, ak, b, rest, c):
-    two = 2 * WIDTH // b.itemsize
-    left, right = two * low, b.shape[1] if two * (high + 1) > b.shape[1] else two * high
-    _block(0, len(c), left, right, a, ap, ak, b, rest, c)
-
-
-@kernel
-def _block(low, high, left, right, a, ap, ak, b, rest, c):
-    """Rows low ... high - 1 and columns left ... right - 1 of c, left a multiple of two vectors."""
-    (m, l), lanes, flat, n = b.shape, WIDTH // b.itemsize, c.reshape(-1), high - low
-    zeros, whole = np.zeros(2 * lanes, b.dtype), right - right % lanes
+        left, right = 2 * lanes * first, right if 2 * lanes * (last + 1) > right else 2 * lanes * last
+    flat, zeros, n, whole, a0 = c.reshape(-1), np.zeros(2 * lanes, b.dtype), high - low, right - right % lanes, low * ap
     for k in range(0, m, DEPTH):
-        a0, depth = low * ap + k * ak, min(DEPTH, m - k)
+        depth = min(DEPTH, m - k)
         for v in range(left, whole, 2 * lanes):
             c0, two = low * l + v, v + 2 * lanes <= whole
             s, s0, sp = (flat, c0, l) if k else (zeros, 0, 0)
-            panel(flat, c0, l, s, s0, sp, a, a0, 0, ap, ak, b, k * l + v, 0, l, 1, depth, n, two)
-    if whole < right:
-        out = np.empty((n, lanes), b.dtype)
-        panel(out, 0, lanes, zeros, 0, 0, a, low * ap, 0, ap, ak, rest, 0, 0, lanes, 1, m, n, False)
-        c[low:high, whole:] = out[:, : l - whole]
+            panel(flat, c0, l, s, s0, sp, a, a0 + k * ak, 0, ap, ak, b, k * l + v, 0, l, 1, depth, n, two)
+    if whole < right and l >= lanes:  # a last vector, which overlaps those before
+        c0 = low * l + l - lanes
+        panel(flat, c0, l, zeros, 0, 0, a, a0, 0, ap, ak, b, l - lanes, 0, l, 1, m, n, False)
+    elif whole < right:  # vectors reach into the next rows, which come later; beyond the last rows they must not
+        few = min(n, (lanes - 1) // l)
+        n, out = n - few, np.empty(few * lanes, b.dtype)
+        panel(flat, low * l, l, zeros, 0, 0, a, a0, 0, ap, ak, wide, 0, 0, lanes, 1, m, n, False)
+        panel(out, 0, lanes, zeros, 0, 0, a, a0 + n * ap, 0, ap, ak, wide, 0, 0, lanes, 1, m, few, False)
+        for p in range(few):
+            for v in range(l):
+                c[low + n + p, v] = out[p * lanes + v]
+
+
+@kernel
+def stacked(team, a, ap, ak, z, y):
+    """y[i] (n, l) = A z[i] for A_pk = a[p ap + k ak], flat, and z[i] (m, l) with at least a vector of columns."""
+    share(team, len(z), 1, task(_stacked, (a, ap, ak, z, y)))
+
+
+@kernel
+def _stacked(first, last, a, ap, ak, z, y):
+    (m, l), n, lanes = z.shape[1:], y.shape[1], WIDTH // z.itemsize
+    flat, zeros = y.reshape(-1), np.zeros(2 * lanes, z.dtype)
+    for i in range(first, last):
+        y[i] = 0  # brings it to the cache in one run
+        v = 0
+        while v < l:  # the last vector overlaps those before
+            two, at = v + 2 * lanes <= l, min(v, l - lanes)
+            panel(flat, i * n * l + at, l, zeros, 0, 0, a, 0, 0, ap, ak, z, i * m * l + at, 0, l, 1, m, n, two)
+            v += 2 * lanes if two else lanes

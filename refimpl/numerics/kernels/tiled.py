@@ -63,30 +63,24 @@ def kernel_gradient(team, x, dy, down, across, high, wide, sh, sw, dw):
 
 @kernel
 def _kernel_gradient(begin, end, x, dy, down, across, high, wide, sh, sw, dw):
-    B = len(x)
-    for p in range(begin, end):
-        a, b = p * B // len(dw), (p + 1) * B // len(dw)
-        _part_of_gradient(x[a:b], dy[a:b], down, across, high, wide, sh, sw, dw[p])
-
-
-@kernel
-def _part_of_gradient(x, dy, down, across, high, wide, sh, sw, dw):
-    V, kh, kw, C, width = dw.shape
+    V, kh, kw, C, width = dw.shape[1:]
     B, O, Ho, Wo = dy.shape
     row, line, ak, depth, pixels, two = wide * C, Wo * width, sw * C, kw * C, Ho * Wo, width * x.itemsize > WIDTH
-    xp, g = np.zeros((1, high, wide, C), x.dtype), buffer(pixels * width, x)
+    ar, xp, g = sh * row, np.zeros((1, high, wide, C), x.dtype), buffer(pixels * width, x)
     first, last = down[0, 0], down[-1, 0] + down[-1, 2]  # rows of xp that hold pixels
     g[:] = 0
-    for n in range(B):
-        channels.last(x[n : n + 1], down, across, xp)
-        for v in range(V):
-            channels.transpose(dy, (n * O + v * width) * pixels, pixels, min(width, O - v * width), pixels, g, 0, width)
-            for di in range(kh):
-                c0 = (v * kh + di) * depth * width
-                low = max(0, -(-(first - di) // sh))
-                rows = min(Ho, -(-(last - di) // sh)) - low
-                a0, b0 = (low * sh + di) * row, low * line
-                panel(dw, c0, width, dw, c0, width, xp, a0, sh * row, 1, ak, g, b0, line, width, rows, Wo, depth, two)
+    for p in range(begin, end):
+        for n in range(p * B // len(dw), (p + 1) * B // len(dw)):
+            channels.last(x[n : n + 1], down, across, xp)
+            for v in range(V):
+                dy0, filled = (n * O + v * width) * pixels, min(width, O - v * width)
+                channels.transpose(dy, dy0, pixels, filled, pixels, g, 0, width)
+                for di in range(kh):
+                    c0 = ((p * V + v) * kh + di) * depth * width
+                    low = max(0, -(-(first - di) // sh))
+                    rows = min(Ho, -(-(last - di) // sh)) - low
+                    a0, b0 = (low * sh + di) * row, low * line
+                    panel(dw, c0, width, dw, c0, width, xp, a0, ar, 1, ak, g, b0, line, width, rows, Wo, depth, two)
 
 
 def shape_of_panels(shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, ...]:

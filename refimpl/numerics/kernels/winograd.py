@@ -182,23 +182,17 @@ def kernel_gradient(team, x, dy, down, across, below, beside, rows, columns, few
 
 @kernel
 def _kernel_gradient(begin, end, x, dy, down, across, below, beside, rows, columns, few, dU):
-    B = len(x)
-    for p in range(begin, end):
-        a, b = p * B // len(dU), (p + 1) * B // len(dU)
-        _part_of_gradient(x[a:b], dy[a:b], down, across, below, beside, rows, columns, few, dU[p])
-
-
-@kernel
-def _part_of_gradient(x, dy, down, across, below, beside, rows, columns, few, dU):
-    (B, C), P = x.shape[:2], dU.shape[2]
-    few = max(1, min(few, B))
+    (B, C), P, few = x.shape[:2], dU.shape[3], max(1, min(few, -(-len(x) // len(dU))))
     images, points = _memory(x, few, rows, columns, 2)
     slopes, others = _memory(dy, few, rows, columns, 0)
     D = points.shape[2]
-    for i in range(0, B, few):
-        n = min(few, B - i) * rows * columns
-        channels.last(x[i : i + few], down, across, images)
-        _to_points(images, rows, columns, 2, points[:n])
-        channels.last(dy[i : i + few], below, beside, slopes)
-        _to_points(slopes, rows, columns, 0, others[:n])
-        products(dU, C * P, P, dU, C * P, P, points, D, 1, 37 * D, others, P, 37 * P, n, C, P)
+    for p in range(begin, end):
+        stop = (p + 1) * B // len(dU)
+        for i in range(p * B // len(dU), stop, few):
+            k = min(few, stop - i)
+            n = k * rows * columns
+            channels.last(x[i : i + k], down, across, images)
+            _to_points(images, rows, columns, 2, points[:n])
+            channels.last(dy[i : i + k], below, beside, slopes)
+            _to_points(slopes, rows, columns, 0, others[:n])
+            products(dU[p], C * P, P, dU[p], C * P, P, points, D, 1, 37 * D, others, P, 37 * P, n, C, P)
