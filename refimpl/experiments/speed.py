@@ -66,7 +66,8 @@ def _work(W: Array, X: Array, dY: Array) -> dict[str, dict[str, Callable[[], Any
         return theta.reshape(W.shape)
 
     def update_csr() -> None:
-        csr.compress(update(), starts, columns, values)
+        csr.count(update(), starts)
+        csr.compress(theta.reshape(W.shape), columns, values)
 
     def parts() -> int:
         return int(starts[-1]) * X.shape[1] // csr.GRAIN

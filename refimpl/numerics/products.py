@@ -23,12 +23,12 @@ def product(a: Array, b: Array) -> Array:
         return _by_tile(a, b)
     if l <= n:  # the smaller one is turned
         B, columns = memory.empty((m, l), b.dtype), np.ascontiguousarray(b.T)
-        channels.transpose(columns, 0, m, l, m, B, 0, l)
+        channels.turn(team(B.size // channels.GRAIN), columns, m, l, m, B, 0, l)
         return _by_tile(a, B)
     if n < vectors.lanes_of(a.dtype):
         return _by_blas(a, b)
     y, Y = memory.empty((n, l), a.dtype), _by_tile(b.T, feature_major(a))  # columns of y are rows of Y
-    channels.transpose(Y, 0, Y.shape[1], l, n, y, 0, l)
+    channels.turn(team(y.size // channels.GRAIN), Y, Y.shape[1], l, n, y, 0, l)
     return y
 
 

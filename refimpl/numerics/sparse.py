@@ -26,13 +26,14 @@ def compress(W: Array, share: float = 1.0) -> Compressed | None:
     if W.dtype.itemsize > 8:
         validate.fail("W", "dtype float32 or float64", validate.describe(W))
     share = validate.number("share", share)
-    count = np.count_nonzero(W != 0)  # of booleans: five times as fast as of numbers
-    if count > share * W.size:
-        return None
     from refimpl.numerics.kernels import csr
 
-    starts, columns, values = csr.starts_of(W.shape), np.empty(count + 1, np.uint32), np.empty(count + 1, W.dtype)
-    csr.compress(W, starts, columns, values)
+    W, starts = np.ascontiguousarray(W), csr.starts_of(W.shape)
+    count = int(csr.count(W, starts))
+    if count > share * W.size:
+        return None
+    columns, values = np.empty(count + 1, np.uint32), np.empty(count + 1, W.dtype)
+    csr.compress(W, columns, values)
     return Compressed(starts, columns[:count], values[:count], W.shape)
 
 
@@ -59,8 +60,8 @@ def _product(kernel: Callable, W: Compressed, x: Array, width: int) -> Array:
         X = feature_major(x[first : first + part])
         Y = vectors.empty((width, X.shape[1]), x.dtype)
         kernel(team(len(W.values) * X.shape[1] // csr.GRAIN), *W[:3], X, Y)
-        batch = min(part, len(x) - first)
-        channels.transpose(Y, 0, Y.shape[1], width, batch, y, first * width, width)  # NumPy takes five times as long
+        batch = min(part, len(x) - first)  # NumPy's transpose takes five times as long
+        channels.turn(team(batch * width // channels.GRAIN), Y, Y.shape[1], width, batch, y, first * width, width)
     return y
 
 
@@ -71,7 +72,7 @@ def feature_major(x: Array) -> Array:
     (batch, m), two = x.shape, 2 * vectors.WIDTH // x.itemsize
     X = vectors.empty((m, -(-batch // two) * two), x.dtype)
     X[:, batch:] = 0
-    channels.transpose(np.ascontiguousarray(x), 0, m, batch, m, X, 0, X.shape[1])
+    channels.turn(team(x.size // channels.GRAIN), np.ascontiguousarray(x), m, batch, m, X, 0, X.shape[1])
     return X
 
 

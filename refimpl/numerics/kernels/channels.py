@@ -7,7 +7,10 @@ padding are one code.
 from typing import Any
 
 from refimpl.numerics.jit import ENABLED, kernel
+from refimpl.numerics.kernels.team import share, task
 from refimpl.numerics.kernels.vectors import WIDTH, Vectors, buffer, lanes_of
+
+GRAIN = 1 << 14  # numbers that are worth another thread
 
 if ENABLED:
     from numba import types
@@ -67,6 +70,20 @@ def transpose(src, s0, ss, m, n, dst, d0, ds):
             for l in range(0, n, lanes):
                 i, j = min(k, m - lanes), min(l, n - lanes)
                 _square(dst, d0 + j * ds + i, ds, src, s0 + i * ss + j, ss)
+
+
+@kernel
+def turn(team, src, ss, m, n, dst, d0, ds):
+    """`transpose` from the start of src on, shared: parts are columns of dst, the last one with what is left."""
+    lanes = WIDTH // src.itemsize
+    share(team, max(1, m // lanes), max(1, GRAIN // (lanes * max(1, n))), task(_turn, (src, ss, m, n, dst, d0, ds)))
+
+
+@kernel
+def _turn(low, high, src, ss, m, n, dst, d0, ds):
+    lanes = WIDTH // src.itemsize
+    first, last = low * lanes, m if (high + 1) * lanes > m else high * lanes
+    transpose(src, first * ss, ss, last - first, n, dst, d0 + first, ds)
 
 
 @kernel

@@ -23,6 +23,7 @@ WORTH = 12  # entries between which a row of Y may leave the registers
 BLOCK = 128  # columns whose lists of entries stay in the first cache
 
 if ENABLED:
+    from llvmlite import ir
     from numba import types
     from numba.core import cgutils
     from numba.extending import intrinsic
@@ -70,6 +71,28 @@ def _plain(V, y, y0, x, x0, stride, values, columns, first, last):
 _8, _2 = _row(8), _row(2)
 
 
+def _emit_nonzero(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    """LLVM code of `_nonzero`: the bits of a comparison, counted."""
+    of, at = Vectors(context, builder, sig, args), args[1]
+    bits = builder.fcmp_unordered("!=", of.load(of.data(0), at), of.same(0))
+    return builder.zext(builder.ctpop(builder.bitcast(bits, ir.IntType(of.lanes))), at.type)
+
+
+def _counted() -> Any:
+    """How many numbers of the vector x[at], ... are not 0: an LLVM intrinsic, or its plain twin."""
+    if not ENABLED:
+        return lambda x, at: np.count_nonzero(x[at : at + WIDTH // x.itemsize])
+
+    @intrinsic
+    def nonzero(typing, x, at):
+        return types.intp(x, types.intp), _emit_nonzero
+
+    return nonzero
+
+
+_nonzero = _counted()
+
+
 def starts_of(shape: tuple[int, int]) -> np.ndarray:
     """Room for the starts of a matrix (n, m): of each row and block, and the end of all."""
     return np.empty(shape[0] * _blocks(shape[1]) + 1, np.uint64)
@@ -82,22 +105,42 @@ def _blocks(m):
 
 
 @kernel
-def compress(W, starts, columns, values):
-    """The nonzero entries of W (n, m), row after row. NaN is no zero.
+def count(W, starts):
+    """Where the nonzero entries of W (n, m) will lie, row after row, and their number. NaN is no zero.
 
     Those of row i in block c, of the columns from c BLOCK on, lie at starts[i C + c] ... starts[i C + c + 1] - 1, C the
-    number of blocks. Each entry is written, and the next one over it if it was 0: columns and values have one place
-    more than needed (unless nothing is 0).
+    number of blocks.
     """
-    k, C = np.uint64(0), _blocks(W.shape[1])
-    for i in range(W.shape[0]):
+    (n, m), flat, lanes, starts[0] = W.shape, W.reshape(-1), WIDTH // W.itemsize, 0
+    C = _blocks(m)
+    for i in range(n):
         for c in range(C):
-            left = c * BLOCK
-            starts[i * C + c], row = k, W[i, left : left + BLOCK]
-            for j in range(row.size):
-                columns[k], values[k] = left + j, row[j]
-                k += np.uint64(row[j] != 0)
-    starts[W.shape[0] * C] = k
+            at, stop, found = i * m + c * BLOCK, i * m + min(m, (c + 1) * BLOCK), starts[i * C + c]
+            while at + lanes <= stop:
+                found += np.uint64(_nonzero(flat, at))
+                at += lanes
+            for k in range(at, stop):
+                found += np.uint64(flat[k] != 0)
+            starts[i * C + c + 1] = found
+    return starts[n * C]
+
+
+@kernel
+def compress(W, columns, values):
+    """The nonzero entries of W, row after row: their columns and their values.
+
+    Each entry is written, and the next one over it if it was 0: columns and values have one place more than needed
+    (unless nothing is 0).
+    """
+    (n, m), flat, lanes, k = W.shape, W.reshape(-1), WIDTH // W.itemsize, np.uint64(0)
+    for i in range(n):
+        for left in range(0, m, lanes):
+            at, few = i * m + left, min(lanes, m - left)
+            if few < lanes or _nonzero(flat, at) > 0:
+                for j in range(few):
+                    x = flat[np.uint64(at + j)]
+                    columns[k], values[k] = left + j, x
+                    k += np.uint64(x != 0)
 
 
 @kernel
