@@ -98,9 +98,13 @@ def test_the_plain_twin_is_what_the_vectors_do(dtype):
     values, columns = dyadic(rng, 5, dtype), np.array([5, 0, 2, 3, 5], np.uint32)
     expected = y.copy()
     expected[3 : 3 + 2 * lanes] += values[1:4] @ X[[0, 2, 3], lanes:]
-    csr._plain(2, y, 3, X, lanes, 3 * lanes, values, columns, 1, 4)
+    csr._plain(2, y, 3, False, X, lanes, 3 * lanes, values, columns, 1, 4)
     assert np.array_equal(y, expected)
-    csr._plain(2, y, 3, X, lanes, 3 * lanes, values, columns, 1, 1)
+    csr._plain(2, y, 3, False, X, lanes, 3 * lanes, values, columns, 1, 1)
+    assert np.array_equal(y, expected)
+    y[3 : 3 + 2 * lanes] = np.nan
+    csr._plain(2, y, 3, True, X, lanes, 3 * lanes, values, columns, 1, 2)
+    expected[3 : 3 + 2 * lanes] = values[1] * X[0, lanes:]
     assert np.array_equal(y, expected)
 
 
@@ -113,6 +117,8 @@ def test_nan_in_the_matrix_is_an_entry(dtype):
 def test_empty_batch(dtype):
     rows, none = sparse.compress(np.eye(3, 4, dtype=dtype)), sparse.compress(np.empty((0, 4), dtype))
     assert np.array_equal(sparse.times_transposed(none, np.empty((2, 0), dtype)), np.zeros((2, 4)))
+    flat = sparse.compress(np.empty((4, 0), dtype))
+    assert np.array_equal(sparse.times(flat, np.empty((2, 0), dtype)), np.zeros((2, 4)))
     assert sparse.times(rows, np.empty((0, 4), dtype)).shape == (0, 3)
     assert sparse.times_transposed(rows, np.empty((0, 3), dtype)).shape == (0, 4)
 

@@ -30,11 +30,12 @@ if ENABLED:
 
 
 def _emit(context: Any, builder: Any, sig: Any, args: Any, V: int) -> Any:
-    """LLVM code of a row: load y, loop over k, store y."""
+    """LLVM code of a row: load y or start from 0, loop over k, store y."""
     of = Vectors(context, builder, sig, args)
-    y, x, values, columns = (of.data(i) for i in (0, 2, 5, 6))
-    (y0,), (x0, stride), (first, last) = args[1:2], args[3:5], args[7:9]
-    row = of.registers([of.load(y, of.index(y0, (1, v * of.lanes))) for v in range(V)])
+    y, x, values, columns = (of.data(i) for i in (0, 3, 6, 7))
+    (y0, fresh), (x0, stride), (first, last) = args[1:3], args[4:6], args[8:10]
+    start = [of.load(y, of.index(y0, (1, v * of.lanes))) for v in range(V)]
+    row = of.registers([builder.select(fresh, of.same(0), part) for part in start])
     with cgutils.for_range(builder, builder.sub(last, first)) as loop:
         k = builder.add(first, loop.index)
         j = builder.zext(builder.load(builder.gep(columns, [k])), stride.type)
@@ -48,22 +49,24 @@ def _emit(context: Any, builder: Any, sig: Any, args: Any, V: int) -> Any:
 
 
 def _row(V: int) -> Any:
-    """y[y0 + l] += values[k] x[x0 + columns[k] stride + l] for l in V vectors and first <= k < last."""
+    """y[y0 + l] += values[k] x[x0 + columns[k] stride + l] for l in V vectors and first <= k < last; fresh: = ..."""
     if not ENABLED:
         return lambda *args: _plain(V, *args)
 
     @intrinsic
-    def row(typing, y, y0, x, x0, stride, values, columns, first, last):
+    def row(typing, y, y0, fresh, x, x0, stride, values, columns, first, last):
         n, k = types.intp, types.uintp
-        sig = types.void(y, n, x, n, n, values, columns, k, k)
+        sig = types.void(y, n, types.boolean, x, n, n, values, columns, k, k)
         return sig, lambda context, builder, s, args: _emit(context, builder, s, args, V)
 
     return row
 
 
-def _plain(V, y, y0, x, x0, stride, values, columns, first, last):
+def _plain(V, y, y0, fresh, x, x0, stride, values, columns, first, last):
     """The row, as it is written."""
     lanes = V * WIDTH // x.itemsize
+    if fresh:
+        y.reshape(-1)[y0 : y0 + lanes] = 0
     for k in range(first, last):
         y.reshape(-1)[y0 : y0 + lanes] += values[k] * x.reshape(-1)[x0 + int(columns[k]) * stride :][:lanes]
 
@@ -157,18 +160,20 @@ def _times(low, high, starts, columns, values, X, Y):
     (n, B), m, eight = Y.shape, len(X), 8 * WIDTH // X.itemsize
     C, step = _blocks(m), eight if B % eight == 0 else eight // 4
     wide, whole = _rows(X, starts[n * C] / max(1, n * m)) // BLOCK or 1, B - B % step
-    Y[low:high] = 0
+    if C == 0:
+        Y[low:high] = 0
     for b in range(0, whole, step):
         for left in range(0, C, wide):
             right = min(C, left + wide)
             for i in range(low, high):
                 first, last = starts[i * C + left], starts[i * C + right]
                 if step == eight:
-                    _8(Y, i * B + b, X, b, B, values, columns, first, last)
+                    _8(Y, i * B + b, left == 0, X, b, B, values, columns, first, last)
                 else:
-                    _2(Y, i * B + b, X, b, B, values, columns, first, last)
+                    _2(Y, i * B + b, left == 0, X, b, B, values, columns, first, last)
     for b in range(whole, B):
         for i in range(low, high):
+            Y[i, b] = 0
             for k in range(starts[i * C], starts[(i + 1) * C]):
                 Y[i, b] += values[k] * X[columns[k], b]
 
@@ -190,7 +195,8 @@ def _times_transposed(low, high, starts, columns, values, Y, X):
     ends = np.empty(BLOCK, np.uint64)
     for c in range(low, high):
         left, right = c * BLOCK, min(m, (c + 1) * BLOCK)
-        X[left:right] = 0
+        if n == 0:
+            X[left:right] = 0
         for top in range(0, n, height):
             for j in range(BLOCK):
                 ends[j] = j * room
@@ -202,10 +208,11 @@ def _times_transposed(low, high, starts, columns, values, Y, X):
                 for j in range(left, right):
                     begin, end = np.uint64((j - left) * room), ends[j - left]
                     if step == eight:
-                        _8(X, j * B + b, Y, b, B, entries, rows, begin, end)
+                        _8(X, j * B + b, top == 0, Y, b, B, entries, rows, begin, end)
                     else:
-                        _2(X, j * B + b, Y, b, B, entries, rows, begin, end)
+                        _2(X, j * B + b, top == 0, Y, b, B, entries, rows, begin, end)
         for b in range(whole, B):
+            X[left:right, b] = 0
             for i in range(n):
                 for k in range(starts[i * C + c], starts[i * C + c + 1]):
                     X[columns[k], b] += values[k] * Y[i, b]
