@@ -38,15 +38,24 @@ class Kernel:
 
         from refimpl.numerics.cache import Cache
 
-        made = numba.njit(error_model="numpy", nogil=True, fastmath=self.fastmath)(self.py_func)
+        made: Any = numba.njit(error_model="numpy", nogil=True, fastmath=self.fastmath)(self.py_func)
+        found = made.get_call_template  # one compilation for all numbers that other kernels write out in a call
+        made.get_call_template = lambda args, kws: found(tuple(map(_kind, args)), kws)
         with suppress(RuntimeError):
-            made._cache = Cache(self.py_func)  # type: ignore[attr-defined]
+            made._cache = Cache(self.py_func)
         return made
 
     @property
     def _numba_type_(self) -> Any:
         """How Numba types a kernel that another kernel calls."""
         return self.dispatcher._numba_type_
+
+
+def _kind(of: Any) -> Any:
+    """The type of a number: Numba has one for each number that is written out, too."""
+    from numba import types
+
+    return of.literal_type if isinstance(of, (types.IntegerLiteral, types.BooleanLiteral)) else of
 
 
 def kernel(function: Function, fastmath: set[str] | bool = False) -> Function:

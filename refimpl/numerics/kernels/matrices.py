@@ -33,7 +33,8 @@ def _product(first, last, by_rows, a, ap, ak, b, wide, c):
         low, high = ROWS * first, min(high, ROWS * last)
     else:
         left, right = 2 * lanes * first, right if 2 * lanes * (last + 1) > right else 2 * lanes * last
-    flat, zeros, n, whole, a0 = c.reshape(-1), np.zeros(2 * lanes, b.dtype), high - low, right - right % lanes, low * ap
+    zeros, n, whole, a0 = np.zeros(2 * lanes, b.dtype), high - low, right - right % lanes, low * ap
+    flat, a, b, wide = c.reshape(-1), a.reshape(-1), b.reshape(-1), wide.reshape(-1)
     for k in range(0, m, DEPTH):
         depth = min(DEPTH, m - k)
         for v in range(left, whole, 2 * lanes):
@@ -62,7 +63,7 @@ def stacked(team, a, ap, ak, z, y):
 @kernel
 def _stacked(first, last, a, ap, ak, z, y):
     (m, l), n, lanes = z.shape[1:], y.shape[1], WIDTH // z.itemsize
-    flat, zeros = y.reshape(-1), np.zeros(2 * lanes, z.dtype)
+    zeros, flat, a, z = np.zeros(2 * lanes, z.dtype), y.reshape(-1), a.reshape(-1), z.reshape(-1)
     for i in range(first, last):
         y[i] = 0  # brings it to the cache in one run
         v = 0

@@ -122,7 +122,7 @@ def products(start, n, sp, c, cs, cp, a, as_, ap, ak, b, bs, bk, depth, pixels, 
 
     For all p < pixels and l < width, a multiple of the vector's lanes.
     """
-    lanes = WIDTH // c.itemsize
+    lanes, c, start, a, b = WIDTH // c.itemsize, c.reshape(-1), start.reshape(-1), a.reshape(-1), b.reshape(-1)
     for s in range(36):
         for v in range(0, width, 2 * lanes):
             two, c0, s0 = v + 2 * lanes <= width, s * cs + v, s * n + v

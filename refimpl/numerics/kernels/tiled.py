@@ -34,7 +34,8 @@ def _forward(begin, end, x, w, bias, down, across, high, wide, sh, sw, y):
     pixels, two = Ho * Wo, width * x.itemsize > WIDTH
     row, line, ap, depth, step = wide * C, Wo * width, sw * C, kw * C, kw * C * width
     band = max(1, min(Ho, CACHED // (line * x.itemsize)))  # rows of y that stay in the first cache
-    xp, out, start = np.zeros((1, high, wide, C), x.dtype), buffer(band * line, x), bias.reshape(-1)
+    xp, out = np.zeros((1, high, wide, C), x.dtype), buffer(band * line, x)
+    image, kernels, start = xp.reshape(-1), w.reshape(-1), bias.reshape(-1)
     first, last = down[0, 0], down[-1, 0] + down[-1, 2]  # rows of xp that hold pixels
     together = max(1, min(kh, CACHED // (step * x.itemsize)))  # kernel rows whose part of w stays in the first cache
     for n in range(begin, end):
@@ -48,7 +49,27 @@ def _forward(begin, end, x, w, bias, down, across, high, wide, sh, sw, y):
                         u = max(di, first - r)
                         length, a0, b0 = min(di + together, kh, last - r) - u, (r + u) * row, (v * kh + u) * step
                         s, s0, sp = (out, c0, width) if di else (start, v * width, 0)
-                        panel(out, c0, width, s, s0, sp, xp, a0, row, ap, 1, w, b0, step, width, length, depth, Wo, two)
+                        panel(
+                            out,
+                            c0,
+                            width,
+                            s,
+                            s0,
+                            sp,
+                            image,
+                            a0,
+                            row,
+                            ap,
+                            1,
+                            kernels,
+                            b0,
+                            step,
+                            width,
+                            length,
+                            depth,
+                            Wo,
+                            two,
+                        )
                 channels.transpose(out, 0, width, rows * Wo, min(width, O - v * width), y, to, pixels)
 
 
@@ -68,7 +89,7 @@ def _kernel_gradient(begin, end, x, dy, down, across, high, wide, sh, sw, dw):
     row, line, ak, depth, pixels, two = wide * C, Wo * width, sw * C, kw * C, Ho * Wo, width * x.itemsize > WIDTH
     ar, xp, g = sh * row, np.zeros((1, high, wide, C), x.dtype), buffer(pixels * width, x)
     first, last = down[0, 0], down[-1, 0] + down[-1, 2]  # rows of xp that hold pixels
-    g[:] = 0
+    g[:], image, sums = 0, xp.reshape(-1), dw.reshape(-1)
     for p in range(begin, end):
         for n in range(p * B // len(dw), (p + 1) * B // len(dw)):
             channels.last(x[n : n + 1], down, across, xp)
@@ -80,7 +101,9 @@ def _kernel_gradient(begin, end, x, dy, down, across, high, wide, sh, sw, dw):
                     low = max(0, -(-(first - di) // sh))
                     rows = min(Ho, -(-(last - di) // sh)) - low
                     a0, b0 = (low * sh + di) * row, low * line
-                    panel(dw, c0, width, dw, c0, width, xp, a0, ar, 1, ak, g, b0, line, width, rows, Wo, depth, two)
+                    panel(
+                        sums, c0, width, sums, c0, width, image, a0, ar, 1, ak, g, b0, line, width, rows, Wo, depth, two
+                    )
 
 
 def shape_of_panels(shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, ...]:
