@@ -68,6 +68,7 @@ def training(rng, dtype):
 FAMILIES = {
     "convolution": lambda rng, dtype: through(Conv2d(17, 33, 3), images(rng, dtype)),
     "convolution, stride 2": lambda rng, dtype: through(Conv2d(17, 5, 5, stride=2), images(rng, dtype)),
+    "convolution, large kernel": lambda rng, dtype: through(Conv2d(170, 700, 3), images(rng, dtype, 170, 3)),
     "convolution, one channel": lambda rng, dtype: through(Conv2d(1, 8, 3), images(rng, dtype, 1)),
     "convolution, Winograd": lambda rng, dtype: through(Conv2d(17, 33, 3, winograd=True), images(rng, dtype)),
     "maximum": lambda rng, dtype: through(MaxPool2d(3, 2, 1), images(rng, dtype)),
@@ -316,8 +317,9 @@ for _ in range(2):
 
 
 def test_a_batch_is_summed_in_as_many_parts_as_there_is_room_for():
-    assert [threads.parts_of(n, 8) for n in (0, 1, 16, 100)] == [1, 1, 16, 16]
-    assert [threads.parts_of(100, size) for size in (2**20, 2**21, 2**22, 2**40)] == [16, 8, 4, 4]
+    assert [threads.parts_of(n, 8, 1) for n in (0, 1, 16, 100)] == [1, 1, 16, 16]
+    assert [threads.parts_of(100, size, 1) for size in (2**20, 2**21, 2**22, 2**22 + 1)] == [16, 8, 4, 1]
+    assert [threads.parts_of(n, 2**40, 4) for n in (1, 100)] == [1, 4]
 
 
 @pytest.mark.parametrize("section", ["setting", "sparsity", "resolution"])

@@ -112,8 +112,8 @@ def kernel_gradient(
 
     padded = plain.layout(x.shape[2:], pads, mode)
     shape = tiled.shape_of_panels((*kernel, x.shape[1], dy.shape[1]), x.dtype)
-    parts = vectors.zeros((parts_of(len(x), prod(shape) * x.itemsize), *shape), x.dtype)
-    tiled.kernel_gradient(team(len(parts)), x, dy, *padded, *stride, parts)
+    parts = vectors.zeros((parts_of(len(x), prod(shape) * x.itemsize, 1), *shape), x.dtype)
+    tiled.kernel_gradient(team(len(parts) * shape[0]), x, dy, *padded, *stride, parts)
     dw = in_order(parts)
     return np.ascontiguousarray(tiled.unpanel(dw, dy.shape[1]).transpose(3, 2, 0, 1))
 

@@ -95,9 +95,13 @@ def team(parts: int) -> np.ndarray:
     return _team(threads() - 1).awake()
 
 
-def parts_of(batch: int, size: int) -> int:
-    """In how many parts a batch is summed, one result of so many bytes each: as many whatever the threads."""
-    return max(1, min(batch, max(4, min(16, HELD // max(1, size)))))
+def parts_of(batch: int, size: int, least: int) -> int:
+    """In how many parts a batch is summed, one result of so many bytes each: as many whatever the threads.
+
+    4 to 16 of them, or the least where 4 have no room.
+    """
+    room = min(16, HELD // max(1, size))
+    return max(1, min(batch, room if room >= 4 else least))
 
 
 def in_order(parts: np.ndarray) -> np.ndarray:

@@ -46,7 +46,7 @@ def kernel_gradient(x: Array, dy: Array, pads: Pads, mode: str) -> Array:
     below, beside = _tiles(dy, size, (0, 0, 0, 0), "zero", 0)[:2]
     few = _few(rows * columns * (_whole(C, x) + shape[2]), x)
 
-    parts = vectors.zeros((parts_of(len(x), prod(shape) * x.itemsize), *shape), x.dtype)
+    parts = vectors.zeros((parts_of(len(x), prod(shape) * x.itemsize, 4), *shape), x.dtype)
     winograd.kernel_gradient(team(len(parts)), x, dy, down, across, below, beside, rows, columns, few, parts)
     dU = in_order(parts)
     dw = vectors.empty((3, 3, *shape[1:]), x.dtype)

@@ -35,7 +35,7 @@ def _forward(begin, end, x, w, bias, down, across, high, wide, sh, sw, y):
     row, line, ap, depth, step = wide * C, Wo * width, sw * C, kw * C, kw * C * width
     band = max(1, min(Ho, CACHED // (line * x.itemsize)))  # rows of y that stay in the first cache
     xp, out = np.zeros((1, high, wide, C), x.dtype), buffer(band * line, x)
-    image, kernels, start = xp.reshape(-1), w.reshape(-1), bias.reshape(-1)
+    xs, ws, start = xp.reshape(-1), w.reshape(-1), bias.reshape(-1)
     first, last = down[0, 0], down[-1, 0] + down[-1, 2]  # rows of xp that hold pixels
     together = max(1, min(kh, CACHED // (step * x.itemsize)))  # kernel rows whose part of w stays in the first cache
     for n in range(begin, end):
@@ -47,29 +47,9 @@ def _forward(begin, end, x, w, bias, down, across, high, wide, sh, sw, y):
                     for i in range(rows):
                         r, c0 = (top + i) * sh, i * line
                         u = max(di, first - r)
-                        length, a0, b0 = min(di + together, kh, last - r) - u, (r + u) * row, (v * kh + u) * step
+                        count, a0, b0 = min(di + together, kh, last - r) - u, (r + u) * row, (v * kh + u) * step
                         s, s0, sp = (out, c0, width) if di else (start, v * width, 0)
-                        panel(
-                            out,
-                            c0,
-                            width,
-                            s,
-                            s0,
-                            sp,
-                            image,
-                            a0,
-                            row,
-                            ap,
-                            1,
-                            kernels,
-                            b0,
-                            step,
-                            width,
-                            length,
-                            depth,
-                            Wo,
-                            two,
-                        )
+                        panel(out, c0, width, s, s0, sp, xs, a0, row, ap, 1, ws, b0, step, width, count, depth, Wo, two)
                 channels.transpose(out, 0, width, rows * Wo, min(width, O - v * width), y, to, pixels)
 
 
@@ -77,9 +57,11 @@ def _forward(begin, end, x, w, bias, down, across, high, wide, sh, sw, y):
 def kernel_gradient(team, x, dy, down, across, high, wide, sh, sw, dw):
     """dw[p, v, di, dj, c, o] += sum_{b, i, j} xp[i sh + di, j sw + dj, c] dy[b, v, o, i, j], samples in their order.
 
-    dw (parts p of the batch, panels v, kh, kw, C, width) starts at zero.
+    dw (parts p of the batch, panels v, kh, kw, C, width) starts at zero. Threads share the parts, or else the panels.
     """
-    share(team, len(dw), 1, task(_kernel_gradient, (x, dy, down, across, high, wide, sh, sw, dw)))
+    parts, V = dw.shape[:2]
+    work = task(_kernel_gradient, (x, dy, down, across, high, wide, sh, sw, dw))
+    share(team, parts * V, V if parts > 1 else 1, work)
 
 
 @kernel
@@ -89,11 +71,12 @@ def _kernel_gradient(begin, end, x, dy, down, across, high, wide, sh, sw, dw):
     row, line, ak, depth, pixels, two = wide * C, Wo * width, sw * C, kw * C, Ho * Wo, width * x.itemsize > WIDTH
     ar, xp, g = sh * row, np.zeros((1, high, wide, C), x.dtype), buffer(pixels * width, x)
     first, last = down[0, 0], down[-1, 0] + down[-1, 2]  # rows of xp that hold pixels
-    g[:], image, sums = 0, xp.reshape(-1), dw.reshape(-1)
-    for p in range(begin, end):
+    g[:], xs, ds = 0, xp.reshape(-1), dw.reshape(-1)
+    for p in range(begin // V, -(-end // V)):
+        left, right = max(begin - p * V, 0), min(end - p * V, V)
         for n in range(p * B // len(dw), (p + 1) * B // len(dw)):
             channels.last(x[n : n + 1], down, across, xp)
-            for v in range(V):
+            for v in range(left, right):
                 dy0, filled = (n * O + v * width) * pixels, min(width, O - v * width)
                 channels.transpose(dy, dy0, pixels, filled, pixels, g, 0, width)
                 for di in range(kh):
@@ -101,9 +84,7 @@ def _kernel_gradient(begin, end, x, dy, down, across, high, wide, sh, sw, dw):
                     low = max(0, -(-(first - di) // sh))
                     rows = min(Ho, -(-(last - di) // sh)) - low
                     a0, b0 = (low * sh + di) * row, low * line
-                    panel(
-                        sums, c0, width, sums, c0, width, image, a0, ar, 1, ak, g, b0, line, width, rows, Wo, depth, two
-                    )
+                    panel(ds, c0, width, ds, c0, width, xs, a0, ar, 1, ak, g, b0, line, width, rows, Wo, depth, two)
 
 
 def shape_of_panels(shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, ...]:
