@@ -9,6 +9,7 @@ from refimpl.numerics import convolution, threads
 from refimpl.numerics.compare import eps_error
 from refimpl.numerics.kernels import convolution as plain
 from refimpl.numerics.kernels import microkernel, tiled, vectors
+from refimpl.numerics.threads import team
 
 CASES = [
     # batch, c_in, c_out, size, kernel, stride, pads, mode
@@ -114,11 +115,14 @@ def test_strided_and_read_only_inputs(dtype, routed):
 
 @pytest.mark.parametrize("size", [1, 8, 16, 17, 33, 64])
 def test_panels_round_trip(size, dtype):
-    w = np.arange(6.0 * size, dtype=dtype).reshape(1, 2, 3, size)
-    tiles = tiled.panels(w)
-    assert tiles.ctypes.data % vectors.WIDTH == 0
-    assert np.array_equal(tiled.unpanel(tiles, size), w)
-    assert tiles.sum() == w.sum()
+    """From any order in memory to any other; what is beyond the last column is 0."""
+    w = np.arange(6.0 * size, dtype=dtype).reshape(size, 3, 1, 2).transpose(2, 3, 1, 0)
+    tiles, back = vectors.empty(tiled.shape_of_panels(w.shape, dtype), dtype), np.empty_like(w[::-1])
+    tiles[:] = np.nan
+    tiled.panels(team(2), w, tiles)
+    tiled.unpanel(team(2), tiles, back)
+    assert np.array_equal(back, w) and tiles.sum() == w.sum()
+    assert np.array_equal(tiles[0, 0, 1, 2, :3], w[0, 1, 2, :3] if size > 2 else [w[0, 1, 2, 0], 0, 0])
 
 
 @pytest.mark.parametrize(("P", "V"), [(1, 1), (4, 2), (14, 2)])

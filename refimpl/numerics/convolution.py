@@ -41,10 +41,12 @@ def forward(
         from refimpl.numerics import winograd as minimal
 
         return minimal.forward(x, w, pads, mode, bias)
-    from refimpl.numerics.kernels import tiled
+    from refimpl.numerics.kernels import tiled, vectors
 
     y = memory.empty((len(x), len(w), *output_size(x.shape[2:], w.shape[2:], stride, pads)), x.dtype)
-    tiles, padded = tiled.panels(w.transpose(2, 3, 1, 0)), plain.layout(x.shape[2:], pads, mode)
+    padded, kernels = plain.layout(x.shape[2:], pads, mode), w.transpose(2, 3, 1, 0)
+    tiles = vectors.empty(tiled.shape_of_panels(kernels.shape, w.dtype), w.dtype)
+    tiled.panels(team(w.size // tiled.GRAIN), kernels, tiles)
     start = np.zeros((len(tiles), tiles.shape[-1]), x.dtype)
     if bias is not None:
         start.reshape(-1)[: len(w)] = bias
@@ -110,12 +112,15 @@ def kernel_gradient(
         return minimal.kernel_gradient(x, dy, pads, mode)
     from refimpl.numerics.kernels import tiled, vectors
 
+    if len(x) == 0:
+        return np.zeros((dy.shape[1], x.shape[1], *kernel), x.dtype)
     padded = plain.layout(x.shape[2:], pads, mode)
     shape = tiled.shape_of_panels((*kernel, x.shape[1], dy.shape[1]), x.dtype)
-    parts = vectors.zeros((parts_of(len(x), prod(shape) * x.itemsize, 1), *shape), x.dtype)
+    parts = vectors.empty((parts_of(len(x), prod(shape) * x.itemsize, 1), *shape), x.dtype)
     tiled.kernel_gradient(team(len(parts) * shape[0]), x, dy, *padded, *stride, parts)
-    dw = in_order(parts)
-    return np.ascontiguousarray(tiled.unpanel(dw, dy.shape[1]).transpose(3, 2, 0, 1))
+    dw = memory.empty((dy.shape[1], x.shape[1], *kernel), x.dtype)
+    tiled.unpanel(team(dw.size // tiled.GRAIN), in_order(parts), dw.transpose(2, 3, 1, 0))
+    return dw
 
 
 def _minimal(kernel: Pair, stride: Pair) -> bool:

@@ -11,9 +11,9 @@ from refimpl.numerics.jit import kernel
 from refimpl.numerics.kernels import channels
 from refimpl.numerics.kernels.microkernel import panel
 from refimpl.numerics.kernels.team import share, task
-from refimpl.numerics.kernels.vectors import WIDTH, buffer, lanes_of, zeros
+from refimpl.numerics.kernels.vectors import WIDTH, buffer, lanes_of
 
-Array = np.ndarray
+GRAIN = 1 << 14  # numbers of a kernel that are worth another thread
 CACHED = 24 * 1024  # bytes of the kernel that should stay in the first cache
 
 
@@ -55,9 +55,9 @@ def _forward(begin, end, x, w, bias, down, across, high, wide, sh, sw, y):
 
 @kernel
 def kernel_gradient(team, x, dy, down, across, high, wide, sh, sw, dw):
-    """dw[p, v, di, dj, c, o] += sum_{b, i, j} xp[i sh + di, j sw + dj, c] dy[b, v, o, i, j], samples in their order.
+    """dw[p, v, di, dj, c, o] = sum_{b, i, j} xp[i sh + di, j sw + dj, c] dy[b, v, o, i, j], samples in their order.
 
-    dw (parts p of the batch, panels v, kh, kw, C, width) starts at zero. Threads share the parts, or else the panels.
+    dw (parts p of the batch, panels v, kh, kw, C, width), parts not empty. Threads share the parts, or else the panels.
     """
     parts, V = dw.shape[:2]
     work = task(_kernel_gradient, (x, dy, down, across, high, wide, sh, sw, dw))
@@ -71,10 +71,10 @@ def _kernel_gradient(begin, end, x, dy, down, across, high, wide, sh, sw, dw):
     row, line, ak, depth, pixels, two = wide * C, Wo * width, sw * C, kw * C, Ho * Wo, width * x.itemsize > WIDTH
     ar, xp, g = sh * row, np.zeros((1, high, wide, C), x.dtype), buffer(pixels * width, x)
     first, last = down[0, 0], down[-1, 0] + down[-1, 2]  # rows of xp that hold pixels
-    g[:], xs, ds = 0, xp.reshape(-1), dw.reshape(-1)
+    g[:], xs, ds, zeros = 0, xp.reshape(-1), dw.reshape(-1), np.zeros(width, x.dtype)
     for p in range(begin // V, -(-end // V)):
-        left, right = max(begin - p * V, 0), min(end - p * V, V)
-        for n in range(p * B // len(dw), (p + 1) * B // len(dw)):
+        left, right, top = max(begin - p * V, 0), min(end - p * V, V), p * B // len(dw)
+        for n in range(top, (p + 1) * B // len(dw)):
             channels.last(x[n : n + 1], down, across, xp)
             for v in range(left, right):
                 dy0, filled = (n * O + v * width) * pixels, min(width, O - v * width)
@@ -84,7 +84,8 @@ def _kernel_gradient(begin, end, x, dy, down, across, high, wide, sh, sw, dw):
                     low = max(0, -(-(first - di) // sh))
                     rows = min(Ho, -(-(last - di) // sh)) - low
                     a0, b0 = (low * sh + di) * row, low * line
-                    panel(ds, c0, width, ds, c0, width, xs, a0, ar, 1, ak, g, b0, line, width, rows, Wo, depth, two)
+                    s, s0, sp = (ds, c0, width) if n > top else (zeros, 0, 0)
+                    panel(ds, c0, width, s, s0, sp, xs, a0, ar, 1, ak, g, b0, line, width, rows, Wo, depth, two)
 
 
 def shape_of_panels(shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, ...]:
@@ -94,15 +95,45 @@ def shape_of_panels(shape: tuple[int, ...], dtype: np.dtype) -> tuple[int, ...]:
     return -(-shape[-1] // width), *shape[:-1], width
 
 
-def panels(w: Array) -> Array:
-    """w in panels, filled up with zeros."""
-    out = zeros(shape_of_panels(w.shape, w.dtype), w.dtype)
-    for v, columns in enumerate(out):
-        part = w[..., v * out.shape[-1] : (v + 1) * out.shape[-1]]
-        columns[..., : part.shape[-1]] = part
-    return out
+@kernel
+def panels(team, w, out):
+    """out[v, di, dj, c, o] = w[di, dj, c, v width + o], zeros where w ends."""
+    share(team, len(out) * out.shape[3], _channels(out), task(_panels, (w, out)))
 
 
-def unpanel(w: Array, size: int) -> Array:
-    """The inverse of `panels` for a last axis of the given size."""
-    return np.moveaxis(w, 0, -2).reshape(*w.shape[1:-1], -1)[..., :size]
+@kernel
+def _panels(begin, end, w, out):
+    kh, kw, C, width = out.shape[1:]
+    for k in range(begin, end):
+        v, c = k // C, k % C
+        first, last = v * width, min(w.shape[3], (v + 1) * width)
+        for di in range(kh):
+            for dj in range(kw):
+                for o in range(first, last):
+                    out[v, di, dj, c, o - first] = w[di, dj, c, o]
+                for o in range(last - first, width):
+                    out[v, di, dj, c, o] = 0
+
+
+@kernel
+def unpanel(team, tiles, w):
+    """The inverse: w[di, dj, c, v width + o] = tiles[v, di, dj, c, o]."""
+    share(team, len(tiles) * tiles.shape[3], _channels(tiles), task(_unpanel, (tiles, w)))
+
+
+@kernel
+def _unpanel(begin, end, tiles, w):
+    kh, kw, C, width = tiles.shape[1:]
+    for k in range(begin, end):
+        v, c = k // C, k % C
+        first, last = v * width, min(w.shape[3], (v + 1) * width)
+        for di in range(kh):
+            for dj in range(kw):
+                for o in range(first, last):
+                    w[di, dj, c, o] = tiles[v, di, dj, c, o - first]
+
+
+@kernel
+def _channels(tiles):
+    """How many channels of a panel have `GRAIN` numbers."""
+    return max(1, GRAIN // (tiles.shape[1] * tiles.shape[2] * tiles.shape[4]))
