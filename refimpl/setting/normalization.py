@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from refimpl.numerics import validate
+from refimpl.numerics import memory, validate
 from refimpl.setting.layer import Array, Gradients, Layer, Need, Params, expect
 
 GRID = (0, 2, 3)  # batch and pixels: what the statistics of a channel are taken over
@@ -62,20 +62,28 @@ class BatchNorm2d(Layer):
         expect(self, x, None, self.channels, None, None)
         mean, variance, batch = self._moments(x)
         scale = 1 / np.sqrt(variance + x.dtype.type(self.eps))
-        xhat = (x - _spread(mean)) * _spread(scale)
-        return _spread(params["weight"]) * xhat + _spread(params["bias"]), (xhat, scale, batch)
+        xhat = np.subtract(x, _spread(mean), out=memory.empty(x.shape, x.dtype))
+        xhat *= _spread(scale)
+        gamma, beta = _spread(params["weight"]), _spread(params["bias"])
+        y = np.multiply(xhat, gamma, out=_like(xhat, gamma, beta))
+        y += beta
+        return y, (xhat, scale, batch)
 
     def backward(self, params: Params, cache: tuple[Array, Array, Params], dy: Array, need: Need = "both") -> Gradients:
         """dgamma = sum dy xhat, dbeta = sum dy, dx as above."""
         xhat, scale, _ = cache
-        dgamma, dbeta = (dy * xhat).sum(axis=GRID), dy.sum(axis=GRID)
+        dx = np.multiply(dy, xhat, out=_like(dy, xhat, params["weight"]))
+        dgamma, dbeta = dx.sum(axis=GRID), dy.sum(axis=GRID)
         dparams = None if need == "input" else {"weight": dgamma, "bias": dbeta}
         if need == "parameters":
             return None, dparams
         if self.mean is None:
             n = dy.dtype.type(xhat.size // self.channels)
-            dy = dy - _spread(dbeta / n) - xhat * _spread(dgamma / n)
-        return dy * _spread(params["weight"] * scale), dparams
+            np.multiply(xhat, _spread(-dgamma / n), out=dx)
+            dx += dy
+            dx -= _spread(dbeta / n)
+            dy = dx
+        return np.multiply(dy, _spread(params["weight"] * scale), out=dx), dparams
 
     def _moments(self, x: Array) -> tuple[Array, Array, Params]:
         """Mean and variance to normalise by, and the statistics to report: the variance there has divisor n - 1."""
@@ -85,7 +93,8 @@ class BatchNorm2d(Layer):
         if n < 2:
             validate.fail(f"x of {self!r} in training", "at least 2 values a channel", f"shape {x.shape}")
         mean = x.mean(axis=GRID)
-        variance = ((x - _spread(mean)) ** 2).mean(axis=GRID)
+        centred = np.subtract(x, _spread(mean), out=memory.empty(x.shape, x.dtype))
+        variance = np.multiply(centred, centred, out=centred).mean(axis=GRID)
         return mean, variance, {"mean": mean, "variance": variance * x.dtype.type(n) / x.dtype.type(n - 1)}
 
     def statistics(self, cache: tuple[Array, Array, Params]) -> Params:
@@ -123,6 +132,11 @@ def running_statistics(
 def _statistics(name: str, values: Mapping[str, Array]) -> Params:
     items = validate.mapping(name, values).items()
     return {str(key): validate.real_array(f"{name}[{key!r}]", value) for key, value in items}
+
+
+def _like(x: Array, *others: Array) -> Array:
+    """Room for x times the others."""
+    return memory.empty(x.shape, np.result_type(x, *others))
 
 
 def _spread(per_channel: Array) -> Array:
