@@ -13,10 +13,12 @@ back. Helpers that sleep miss the work, and the caller does it all. A part may b
 on which. Waking a thread takes longer than many kernels, so a helper waits actively for a moment before it sleeps.
 
 A team is an array of counters, each in a cache line of its own, which all change by atomic instructions. `task` puts
-the arguments on the caller's stack and makes a function that reads them there (arrays among them must be arguments of
-the kernel itself: Numba frees those it made before `share` runs); the counters pass on both addresses:
-a helper first says that it is inside, and only then reads whether there is work; the caller takes the work back, and
-only then waits until nobody is inside. With ``REFIMPL_JIT=0`` the caller does everything.
+the arguments on the caller's stack and makes a function that reads them there; the counters pass on both addresses: a
+helper first says that it is inside, and only then reads whether there is work; the caller takes the work back, and only
+then waits until nobody is inside. With ``REFIMPL_JIT=0`` the caller does everything.
+
+Arrays among the arguments are the kernel's own arguments, or it uses them after `share` once more: Numba frees an array
+after its last use, and does not know of `share`'s.
 
 Parts raise one error only, that of no memory; the caller raises it when all parts have ended.
 """
