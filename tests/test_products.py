@@ -36,7 +36,7 @@ def test_products_of_integers_are_exact(shape, first, second, dtype, monkeypatch
 
 @pytest.mark.parametrize("order", ["rows", "columns", "neither"])
 @pytest.mark.parametrize(
-    "shape", [(5, 28, 28), (28, 5, 28), (17, 21, 19), (3, 9, 15), (64, 4, 40), (1, 1, 33), (1, 300, 7)]
+    "shape", [(5, 28, 28), (28, 5, 28), (17, 21, 19), (3, 9, 15), (64, 4, 40), (3, 64, 64), (1, 1, 33), (1, 300, 7)]
 )
 def test_a_matrix_times_many(shape, order, dtype, monkeypatch):
     """By the tile and by BLAS, columns fewer than a vector and no multiple of it."""

@@ -9,7 +9,7 @@ from refimpl.numerics.threads import team
 
 Array = np.ndarray
 LEAST = 1 << 18  # multiplications from which on OpenBLAS uses its threads
-SMALL = 1 << 13  # bytes of a matrix: BLAS, which copies it first, is faster on larger ones that lie in no cache
+SMALL = 1 << 15  # bytes of a matrix that stays in the first cache
 
 
 def product(a: Array, b: Array) -> Array:

@@ -12,6 +12,7 @@ from refimpl.numerics.kernels.team import share, task
 from refimpl.numerics.kernels.vectors import WIDTH
 
 ROWS = 14  # of the largest tile
+LARGE = 1 << 13  # bytes of a matrix that is read in one run first
 DEPTH = 256  # rows of b, two vectors of each of which fill the first cache
 
 
@@ -56,8 +57,20 @@ def _product(first, last, by_rows, a, ap, ak, b, wide, c):
 
 @kernel
 def stacked(team, a, ap, ak, z, y):
-    """y[i] (n, l) = A z[i] for A_pk = a[p ap + k ak], flat, and z[i] (m, l) with at least a vector of columns."""
+    """y[i] (n, l) = A z[i] for A_pk = a[p ap + k ak], flat, and z[i] (m, l) with at least a vector of columns.
+
+    The tile goes through matrices by panels, which is slow where they lie in no cache.
+    """
     share(team, len(z), 1, task(_stacked, (a, ap, ak, z, y)))
+
+
+@kernel
+def _touched(z, start, stop):
+    """The sum of one number of each line of the cache."""
+    total = z[start]
+    for e in range(start, stop, 64 // z.itemsize):
+        total += z[np.uint64(e)]
+    return total
 
 
 @kernel
@@ -65,8 +78,9 @@ def _stacked(first, last, a, ap, ak, z, y):
     (m, l), n, lanes = z.shape[1:], y.shape[1], WIDTH // z.itemsize
     zeros, flat, a, z = np.zeros(2 * lanes, z.dtype), y.reshape(-1), a.reshape(-1), z.reshape(-1)
     for i in range(first, last):
-        y[i] = 0  # brings it to the cache in one run
-        v = 0
+        y[i], v = 0, 0  # y[i] comes to the cache in one run, and so does a large z[i]
+        if m * l * z.itemsize > LARGE:
+            flat[i * n * l] = _touched(z, i * m * l, (i + 1) * m * l)
         while v < l:  # the last vector overlaps those before
             two, at = v + 2 * lanes <= l, min(v, l - lanes)
             panel(flat, i * n * l + at, l, zeros, 0, 0, a, 0, 0, ap, ak, z, i * m * l + at, 0, l, 1, m, n, two)
