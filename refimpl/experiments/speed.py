@@ -66,8 +66,9 @@ def _work(W: Array, X: Array, dY: Array) -> dict[str, dict[str, Callable[[], Any
         return theta.reshape(W.shape)
 
     def update_csr() -> None:
-        csr.count(update(), starts)
-        csr.compress(theta.reshape(W.shape), columns, values)
+        new = update()
+        csr.count(new, starts)
+        csr.compress(new, columns, values)
 
     def parts() -> int:
         return int(starts[-1]) * X.shape[1] // csr.GRAIN

@@ -41,12 +41,12 @@ def forward(
         from refimpl.numerics import winograd as minimal
 
         return minimal.forward(x, w, pads, mode, bias)
-    from refimpl.numerics.kernels import tiled, vectors
+    from refimpl.numerics.kernels import channels, tiled, vectors
 
     y = memory.empty((len(x), len(w), *output_size(x.shape[2:], w.shape[2:], stride, pads)), x.dtype)
     padded, kernels = plain.layout(x.shape[2:], pads, mode), w.transpose(2, 3, 1, 0)
     tiles = vectors.empty(tiled.shape_of_panels(kernels.shape, w.dtype), w.dtype)
-    tiled.panels(team(w.size // tiled.GRAIN), kernels, tiles)
+    tiled.panels(team(w.size // channels.GRAIN), kernels, tiles)
     start = np.zeros((len(tiles), tiles.shape[-1]), x.dtype)
     if bias is not None:
         start.reshape(-1)[: len(w)] = bias
@@ -110,7 +110,7 @@ def kernel_gradient(
         from refimpl.numerics import winograd as minimal
 
         return minimal.kernel_gradient(x, dy, pads, mode)
-    from refimpl.numerics.kernels import tiled, vectors
+    from refimpl.numerics.kernels import channels, tiled, vectors
 
     if len(x) == 0:
         return np.zeros((dy.shape[1], x.shape[1], *kernel), x.dtype)
@@ -119,7 +119,7 @@ def kernel_gradient(
     parts = vectors.empty((parts_of(len(x), prod(shape) * x.itemsize, 1), *shape), x.dtype)
     tiled.kernel_gradient(team(len(parts) * shape[0]), x, dy, *padded, *stride, parts)
     dw = memory.empty((dy.shape[1], x.shape[1], *kernel), x.dtype)
-    tiled.unpanel(team(dw.size // tiled.GRAIN), in_order(parts), dw.transpose(2, 3, 1, 0))
+    tiled.unpanel(team(dw.size // channels.GRAIN), in_order(parts), dw.transpose(2, 3, 1, 0))
     return dw
 
 

@@ -17,17 +17,16 @@ def product(a: Array, b: Array) -> Array:
     (n, m), l = a.shape, b.shape[1]
     if not compiled(a, b) or n * m * l < LEAST:
         return _by_blas(a, b)
+    if b.flags.c_contiguous:
+        return _by_tile(a, b, l)
+    if l <= n:  # the smaller one is turned
+        return _by_tile(a, feature_major(b.T), l)
     from refimpl.numerics.kernels import channels, vectors
 
-    if b.flags.c_contiguous:
-        return _by_tile(a, b)
-    if l <= n:  # the smaller one is turned
-        B, columns = memory.empty((m, l), b.dtype), np.ascontiguousarray(b.T)
-        channels.turn(team(B.size // channels.GRAIN), columns, m, l, m, B, 0, l)
-        return _by_tile(a, B)
     if n < vectors.lanes_of(a.dtype):
         return _by_blas(a, b)
-    y, Y = memory.empty((n, l), a.dtype), _by_tile(b.T, feature_major(a))  # columns of y are rows of Y
+    y, A = memory.empty((n, l), a.dtype), feature_major(a)
+    Y = _by_tile(b.T, A, A.shape[1])  # its rows are columns of y
     channels.turn(team(y.size // channels.GRAIN), Y, Y.shape[1], l, n, y, 0, l)
     return y
 
@@ -35,15 +34,14 @@ def product(a: Array, b: Array) -> Array:
 def stacked(a: Array, z: Array) -> Array:
     """a @ z[i] for a (n, m) and every z[i] (m, l), by the tile where there are many small ones."""
     y, (m, l) = memory.empty((len(z), len(a), z.shape[2]), np.result_type(a, z)), z.shape[1:]
-    if not compiled(a, z) or y.size * m < LEAST or max(m, len(a)) * l * z.itemsize > SMALL:
-        return np.matmul(a, z, out=y)
-    from refimpl.numerics.kernels import matrices, vectors
+    if compiled(a, z) and y.size * m >= LEAST and max(m, len(a)) * l * z.itemsize <= SMALL:
+        from refimpl.numerics.kernels import matrices, vectors
 
-    if l < vectors.lanes_of(z.dtype):
-        return np.matmul(a, z, out=y)
-    a, ap, ak = _strided(a)
-    matrices.stacked(team(len(z)), a, ap, ak, np.ascontiguousarray(z), y)
-    return y
+        if l >= vectors.lanes_of(z.dtype):
+            a, ap, ak = _strided(a)
+            matrices.stacked(team(len(z)), a, ap, ak, np.ascontiguousarray(z), y)
+            return y
+    return np.matmul(a, z, out=y)
 
 
 def _strided(a: Array) -> tuple[Array, int, int]:
@@ -57,15 +55,14 @@ def _by_blas(a: Array, b: Array) -> Array:
     return np.matmul(a, b, out=memory.empty((len(a), b.shape[1]), np.result_type(a, b)))
 
 
-def _by_tile(a: Array, b: Array) -> Array:
-    """a @ b for contiguous rows of b."""
+def _by_tile(a: Array, b: Array, l: int) -> Array:
+    """a @ b[:, :l] for contiguous rows of b, which are filled up to a vector."""
     from refimpl.numerics.kernels import matrices, vectors
 
-    (m, l), lanes = b.shape, vectors.lanes_of(b.dtype)
-    wide = np.zeros((m if l < lanes else 0, lanes), b.dtype)
-    if l < lanes:
-        wide[:, :l] = b
+    if b.shape[1] < vectors.lanes_of(b.dtype):
+        narrow, b = b, np.zeros((len(b), vectors.lanes_of(b.dtype)), b.dtype)
+        b[:, : narrow.shape[1]] = narrow
     c = memory.empty((len(a), l), a.dtype)
     a, ap, ak = _strided(a)
-    matrices.product(team(c.size), a, ap, ak, b, wide, c)
+    matrices.product(team(c.size), a, ap, ak, b, c)
     return c

@@ -10,7 +10,7 @@ from math import prod
 import numpy as np
 
 from refimpl.numerics import memory
-from refimpl.numerics.kernels import vectors, winograd
+from refimpl.numerics.kernels import channels, tiled, vectors, winograd
 from refimpl.numerics.kernels.convolution import Array, Pads, Pair, layout, output_size
 from refimpl.numerics.threads import in_order, parts_of, team
 
@@ -21,13 +21,10 @@ def forward(x: Array, w: Array, pads: Pads, mode: str, bias: Array | None) -> Ar
     """A M A^T of every tile of 4 x 4 pixels, M = sum_c (G w G^T) . (B d B^T) (see `numerics.convolution.forward`)."""
     size, C, O = output_size(x.shape[2:], (3, 3), (1, 1), pads), x.shape[1], len(w)
     P = _whole(O, x)
-    filled, U, start = (
-        vectors.zeros((3, 3, C, P), x.dtype),
-        vectors.empty((36, C, P), x.dtype),
-        np.zeros((36, P), x.dtype),
-    )
-    filled[..., :O] = w.transpose(2, 3, 1, 0)
-    winograd.kernel_points(filled, U)
+    kernels, U = (vectors.empty(shape, x.dtype) for shape in ((1, 3, 3, C, P), (36, C, P)))
+    start = np.zeros((36, P), x.dtype)
+    tiled.panels(team(w.size // channels.GRAIN), w.transpose(2, 3, 1, 0), kernels)
+    winograd.kernel_points(kernels[0], U)
     U /= winograd.SCALE**2
     if bias is not None:
         start[winograd.CONSTANT, :O] = bias
@@ -49,9 +46,11 @@ def kernel_gradient(x: Array, dy: Array, pads: Pads, mode: str) -> Array:
     parts = vectors.zeros((parts_of(len(x), prod(shape) * x.itemsize, 4), *shape), x.dtype)
     winograd.kernel_gradient(team(len(parts)), x, dy, down, across, below, beside, rows, columns, few, parts)
     dU = in_order(parts)
-    dw = vectors.empty((3, 3, *shape[1:]), x.dtype)
-    winograd.kernel_of_points(dU, dw)
-    return np.ascontiguousarray(dw[..., :O].transpose(3, 2, 0, 1)) / x.dtype.type(winograd.SCALE**2)
+    tiles, dw = vectors.empty((1, 3, 3, *shape[1:]), x.dtype), memory.empty((O, C, 3, 3), x.dtype)
+    winograd.kernel_of_points(dU, tiles[0])
+    tiled.unpanel(team(dw.size // channels.GRAIN), tiles, dw.transpose(2, 3, 1, 0))
+    dw /= winograd.SCALE**2
+    return dw
 
 
 def _tiles(x: Array, size: Pair, pads: Pads, mode: str, overlap: int) -> tuple[Array, Array, int, int]:

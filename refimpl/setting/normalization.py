@@ -62,7 +62,7 @@ class BatchNorm2d(Layer):
         expect(self, x, None, self.channels, None, None)
         mean, variance, batch = self._moments(x)
         scale = 1 / np.sqrt(variance + x.dtype.type(self.eps))
-        xhat = np.subtract(x, _spread(mean), out=memory.empty(x.shape, x.dtype))
+        xhat = _centred(x, mean)
         xhat *= _spread(scale)
         gamma, beta = _spread(params["weight"]), _spread(params["bias"])
         y = np.multiply(xhat, gamma, out=_like(xhat, gamma, beta))
@@ -93,7 +93,7 @@ class BatchNorm2d(Layer):
         if n < 2:
             validate.fail(f"x of {self!r} in training", "at least 2 values a channel", f"shape {x.shape}")
         mean = x.mean(axis=GRID)
-        centred = np.subtract(x, _spread(mean), out=memory.empty(x.shape, x.dtype))
+        centred = _centred(x, mean)
         variance = np.multiply(centred, centred, out=centred).mean(axis=GRID)
         return mean, variance, {"mean": mean, "variance": variance * x.dtype.type(n) / x.dtype.type(n - 1)}
 
@@ -132,6 +132,11 @@ def running_statistics(
 def _statistics(name: str, values: Mapping[str, Array]) -> Params:
     items = validate.mapping(name, values).items()
     return {str(key): validate.real_array(f"{name}[{key!r}]", value) for key, value in items}
+
+
+def _centred(x: Array, mean: Array) -> Array:
+    """x - mean, in memory of its own."""
+    return np.subtract(x, _spread(mean), out=_like(x))
 
 
 def _like(x: Array, *others: Array) -> Array:

@@ -7,7 +7,7 @@ padding are one code.
 from typing import Any
 
 from refimpl.numerics.jit import ENABLED, kernel
-from refimpl.numerics.kernels.team import share, task
+from refimpl.numerics.kernels.team import share, span, task, units
 from refimpl.numerics.kernels.vectors import WIDTH, Vectors, buffer, lanes_of
 
 GRAIN = 1 << 14  # numbers that are worth another thread
@@ -74,15 +74,14 @@ def transpose(src, s0, ss, m, n, dst, d0, ds):
 
 @kernel
 def turn(team, src, ss, m, n, dst, d0, ds):
-    """`transpose` from the start of src on, shared: parts are columns of dst, the last one with what is left."""
+    """`transpose` from the start of src on, shared: parts are columns of dst."""
     lanes = WIDTH // src.itemsize
-    share(team, max(1, m // lanes), max(1, GRAIN // (lanes * max(1, n))), task(_turn, (src, ss, m, n, dst, d0, ds)))
+    share(team, units(m, lanes), max(1, GRAIN // (lanes * max(1, n))), task(_turn, (src, ss, m, n, dst, d0, ds)))
 
 
 @kernel
 def _turn(low, high, src, ss, m, n, dst, d0, ds):
-    lanes = WIDTH // src.itemsize
-    first, last = low * lanes, m if (high + 1) * lanes > m else high * lanes
+    first, last = span(low, high, WIDTH // src.itemsize, m)
     transpose(src, first * ss, ss, last - first, n, dst, d0 + first, ds)
 
 

@@ -155,6 +155,18 @@ def share(team, n, grain, task):
 
 
 @kernel
+def units(n, size):
+    """How many units of this size n entries are, for `share`: the last one has what is left, too."""
+    return max(1, n // size)
+
+
+@kernel
+def span(low, high, size, n):
+    """The first of the entries of units low ... high - 1, and the end of them."""
+    return low * size, n if high == units(n, size) else high * size
+
+
+@kernel
 def _shared(team, n, parts, task):
     """How many of the parts failed."""
     team[ARGUMENTS], team[SIZE], team[PARTS], team[BACK], team[FAILED] = task[1], n, parts, parts, 0

@@ -13,7 +13,6 @@ from refimpl.numerics.kernels.microkernel import panel
 from refimpl.numerics.kernels.team import share, task
 from refimpl.numerics.kernels.vectors import WIDTH, buffer, lanes_of
 
-GRAIN = 1 << 14  # numbers of a kernel that are worth another thread
 CACHED = 24 * 1024  # bytes of the kernel that should stay in the first cache
 
 
@@ -103,16 +102,11 @@ def panels(team, w, out):
 
 @kernel
 def _panels(begin, end, w, out):
-    kh, kw, C, width = out.shape[1:]
+    C, width = out.shape[3:]
     for k in range(begin, end):
-        v, c = k // C, k % C
-        first, last = v * width, min(w.shape[3], (v + 1) * width)
-        for di in range(kh):
-            for dj in range(kw):
-                for o in range(first, last):
-                    out[v, di, dj, c, o - first] = w[di, dj, c, o]
-                for o in range(last - first, width):
-                    out[v, di, dj, c, o] = 0
+        tile, part = out[k // C, :, :, k % C], w[:, :, k % C, k // C * width :][:, :, :width]
+        _copy(part, tile)
+        tile[:, :, part.shape[2] :] = 0
 
 
 @kernel
@@ -123,17 +117,22 @@ def unpanel(team, tiles, w):
 
 @kernel
 def _unpanel(begin, end, tiles, w):
-    kh, kw, C, width = tiles.shape[1:]
+    C, width = tiles.shape[3:]
     for k in range(begin, end):
-        v, c = k // C, k % C
-        first, last = v * width, min(w.shape[3], (v + 1) * width)
-        for di in range(kh):
-            for dj in range(kw):
-                for o in range(first, last):
-                    w[di, dj, c, o] = tiles[v, di, dj, c, o - first]
+        part = w[:, :, k % C, k // C * width :][:, :, :width]
+        _copy(tiles[k // C, :, :, k % C, : part.shape[2]], part)
+
+
+@kernel
+def _copy(src, dst):
+    """dst = src, or the beginning of it. An assignment of arrays takes seconds to compile."""
+    for i in range(src.shape[0]):
+        for j in range(src.shape[1]):
+            for k in range(src.shape[2]):
+                dst[i, j, k] = src[i, j, k]
 
 
 @kernel
 def _channels(tiles):
-    """How many channels of a panel have `GRAIN` numbers."""
-    return max(1, GRAIN // (tiles.shape[1] * tiles.shape[2] * tiles.shape[4]))
+    """How many channels of a panel are worth another thread."""
+    return max(1, channels.GRAIN // (tiles.shape[1] * tiles.shape[2] * tiles.shape[4]))
