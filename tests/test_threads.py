@@ -18,7 +18,18 @@ from refimpl.numerics.jit import ENABLED, kernel
 from refimpl.numerics.kernels import pooling
 from refimpl.numerics.kernels.team import give_way, share, task
 from refimpl.resolution import SpectralConv, resize
-from refimpl.setting import GELU, AveragePool2d, Conv2d, CrossEntropy, Dense, MaxPool2d, ReLU, mlp, risk_and_gradient
+from refimpl.setting import (
+    GELU,
+    AveragePool2d,
+    Chain,
+    Conv2d,
+    CrossEntropy,
+    Dense,
+    MaxPool2d,
+    ReLU,
+    mlp,
+    risk_and_gradient,
+)
 from refimpl.sparsity import L1, AdaBreg, GroupL2, LinBreg, tv_denoise
 
 BATCH = 13  # no multiple of the parts a batch is cut into
@@ -71,6 +82,12 @@ FAMILIES = {
     "convolution, large kernel": lambda rng, dtype: through(Conv2d(170, 700, 3), images(rng, dtype, 170, 3)),
     "convolution, one channel": lambda rng, dtype: through(Conv2d(1, 8, 3), images(rng, dtype, 1)),
     "convolution, Winograd": lambda rng, dtype: through(Conv2d(17, 33, 3, winograd=True), images(rng, dtype)),
+    "convolution, maximum": lambda rng, dtype: through(
+        Chain([Conv2d(16, 33, 3), MaxPool2d(2)]), images(rng, dtype, 16, 22)
+    ),
+    "convolution, maximum, large kernel": lambda rng, dtype: through(
+        Chain([Conv2d(512, 520, 3), MaxPool2d(3)]), images(rng, dtype, 512, 3)
+    ),
     "maximum": lambda rng, dtype: through(MaxPool2d(3, 2, 1), images(rng, dtype)),
     "maximum of four": lambda rng, dtype: through(MaxPool2d(2), images(rng, dtype, size=22)),
     "cross-entropy": lambda rng, dtype: [

@@ -4,7 +4,9 @@ float32 and float64 go through the register-tiled kernels of `kernels.tiled`, th
 threads; everything else (longdouble, ``REFIMPL_JIT=0``, input gradients of few channels) through the plain
 definition in `kernels.convolution`. The tile needs Numba as it is defined: it is imported where a convolution runs.
 Both have the same meaning and the same arguments; results differ by rounding only. With ``winograd=True`` a kernel of
-3 x 3 at stride 1 takes a quarter of the multiplications, and rounding errors some ten times as large.
+3 x 3 at stride 1 takes a quarter of the multiplications, and rounding errors some ten times as large. Gradients of
+3 x 3 kernels skip the zeros of dy where it is mostly zero, as behind max pooling: `kernels.scattered`, the same bits as
+the tile's.
 """
 
 from itertools import product
@@ -21,6 +23,8 @@ Array = np.ndarray
 Pair = plain.Pair
 Pads = plain.Pads
 output_size = plain.output_size
+
+FEW = 0.25  # share of entries of dy other than 0 below which gradients skip the zeros
 
 
 def forward(
@@ -65,6 +69,13 @@ def input_gradient(
     if mode == "circular" and any(pads):
         frame = size[0] + pads[0] + pads[1], size[1] + pads[2] + pads[3]
         return plain.unpad(input_gradient(dy, w, frame, stride, (0, 0, 0, 0), "valid", winograd), size, pads, mode)
+    if min(pads) >= 0 and _mostly_zero(dy, w.shape[2:], w, w.shape[1]):
+        from refimpl.numerics.kernels import scattered, vectors
+
+        frame = size[0] + pads[0] + pads[1], size[1] + pads[2] + pads[3]
+        dx, kernels = memory.empty((len(dy), w.shape[1], *size), dy.dtype), vectors.copy(w.transpose(0, 2, 3, 1))
+        scattered.input_gradient(team(len(dy)), np.ascontiguousarray(dy), kernels, *stride, *frame, *pads[::2], dx)
+        return dx
     down = _phases(size[0], w.shape[2], stride[0], pads[0], dy.shape[2])
     across = _phases(size[1], w.shape[3], stride[1], pads[2], dy.shape[3])
     if stride == (1, 1):  # one phase is all of dx
@@ -106,21 +117,46 @@ def kernel_gradient(
     if not compiled(x, dy):
         return plain.kernel_gradient(x, dy, kernel, stride, pads, mode)
     x, dy = np.ascontiguousarray(x), np.ascontiguousarray(dy)
+    if len(x) == 0:
+        return np.zeros((dy.shape[1], x.shape[1], *kernel), x.dtype)
+    from refimpl.numerics.kernels import channels, scattered, tiled
+
+    padded = plain.layout(x.shape[2:], pads, mode)
+    if _mostly_zero(dy, kernel, x, x.shape[1]):
+        parts = _parts((dy.shape[1], 3, 3, x.shape[1]), x)
+        scattered.kernel_gradient(team(len(parts) * dy.shape[1]), x, dy, *padded, *stride, parts)
+        return np.ascontiguousarray(in_order(parts).transpose(0, 3, 1, 2))
     if winograd and _minimal(kernel, stride):
         from refimpl.numerics import winograd as minimal
 
         return minimal.kernel_gradient(x, dy, pads, mode)
-    from refimpl.numerics.kernels import channels, tiled, vectors
-
-    if len(x) == 0:
-        return np.zeros((dy.shape[1], x.shape[1], *kernel), x.dtype)
-    padded = plain.layout(x.shape[2:], pads, mode)
-    shape = tiled.shape_of_panels((*kernel, x.shape[1], dy.shape[1]), x.dtype)
-    parts = vectors.empty((parts_of(len(x), prod(shape) * x.itemsize, 1), *shape), x.dtype)
-    tiled.kernel_gradient(team(len(parts) * shape[0]), x, dy, *padded, *stride, parts)
+    parts = _parts(tiled.shape_of_panels((*kernel, x.shape[1], dy.shape[1]), x.dtype), x)
+    tiled.kernel_gradient(team(len(parts) * parts.shape[1]), x, dy, *padded, *stride, parts)
     dw = memory.empty((dy.shape[1], x.shape[1], *kernel), x.dtype)
     tiled.unpanel(team(dw.size // channels.GRAIN), in_order(parts), dw.transpose(2, 3, 1, 0))
     return dw
+
+
+def _parts(shape: tuple[int, ...], x: Array) -> Array:
+    """A kernel's gradient for every part of the batch."""
+    from refimpl.numerics.kernels import vectors
+
+    return vectors.empty((parts_of(len(x), prod(shape) * x.itemsize, 1), *shape), x.dtype)
+
+
+def _mostly_zero(dy: Array, kernel: Pair, factor: Array, channels: int) -> bool:
+    """Whether the gradients should skip the zeros of dy, which would make NaN of a factor that is not finite.
+
+    The first sample tells. Measured for 8 x 8 to 28 x 28 pixels and 16 to 256 channels, the tile's time over that of
+    `kernels.scattered`: 2 to 4 for a tenth of nonzero entries, 1.4 to 2.2 for a quarter, .8 to 1.7 for .4, .7 to 1.4
+    for a half; Winograd's 1.2 to 3 for a tenth, .8 to 1.7 for a quarter.
+    """
+    from refimpl.numerics.kernels import vectors
+
+    if kernel != (3, 3) or channels % vectors.lanes_of(dy.dtype) or not dy.size:
+        return False
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.count_nonzero(dy[0]) <= FEW * dy[0].size and bool(np.isfinite(np.einsum("abcd->", factor)))
 
 
 def _minimal(kernel: Pair, stride: Pair) -> bool:

@@ -50,6 +50,13 @@ def zeros(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     return made
 
 
+def copy(array: np.ndarray) -> np.ndarray:
+    """The same of another array's numbers."""
+    made = empty(array.shape, array.dtype)
+    made[:] = array
+    return made
+
+
 class Vectors:
     """Loads, stores and arithmetic of whole vectors of the dtype of an intrinsic's first argument, an array."""
 
