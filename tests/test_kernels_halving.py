@@ -1,5 +1,7 @@
 """Pooling by 2 x 2 windows against argmax, compiled and as plain Python."""
 
+from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -11,13 +13,13 @@ from refimpl.numerics.kernels import halving
 
 def plain_halving(monkeypatch: Any) -> None:
     """The kernels as they run without compilation."""
-    for name in ("best", "spread"):
-        monkeypatch.setattr(halving, f"_{name}", getattr(halving, f"_plain_{name}"))
+    for name, L in product(("best", "spread"), (8, 4)):
+        monkeypatch.setattr(halving, f"_{name}{L}", partial(getattr(halving, f"_plain_{name}"), L))
 
 
 @pytest.mark.parametrize("plain", [False, True], ids=["compiled", "plain"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("size", [(2, 8), (6, 10), (4, 12), (2, 14), (10, 28)])
+@pytest.mark.parametrize("size", [(2, 8), (6, 10), (4, 12), (2, 14), (2, 16), (10, 28), (2, 38)])
 @pytest.mark.parametrize("values", ["ties", "special"])
 def test_halving(values: str, size: Any, dtype: Any, plain: bool, monkeypatch: Any) -> None:
     """Against argmax, which takes the first of equal maxima and the first NaN, and a gradient by hand."""

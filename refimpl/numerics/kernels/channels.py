@@ -109,8 +109,11 @@ def last(x, down, across, images):
     if D > C:
         z[:] = 0
     for n in range(len(x)):
-        transpose(x, n * C * H * W, H * W, C, H * W, z, 0, D)
-        _pad(z, W, D, down, across, images[n].reshape(-1), wide)
+        if D == 1:
+            _pad(x[n].reshape(-1), W, D, down, across, images[n].reshape(-1), wide)
+        else:
+            transpose(x, n * C * H * W, H * W, C, H * W, z, 0, D)
+            _pad(z, W, D, down, across, images[n].reshape(-1), wide)
 
 
 @kernel
