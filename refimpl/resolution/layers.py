@@ -139,23 +139,23 @@ class SpectralConv(Layer):
 
     def _gather(self, half: Array, s: spectral.Band) -> Array:
         """W on the band, (K_1, ..., K_d, c_in, c_out): entries at |k_a| = M_a/2 halved, read at both signs."""
-        W = np.ascontiguousarray(np.moveaxis(half[..., : s[-1] + 1], (0, 1), (-1, -2)))
+        W = np.ascontiguousarray(half[..., : s[-1] + 1].transpose(*range(2, half.ndim), 1, 0))
         for axis, (m, k) in enumerate(zip(self.modes[:-1], s)):
-            read = np.moveaxis(W, axis, 0)
-            W = np.moveaxis(np.concatenate([read[m - k :], read[: k + 1]]), 0, axis)
+            read = W.swapaxes(0, axis)
+            W = np.concatenate([read[m - k :], read[: k + 1]]).swapaxes(0, axis)
         return self._symmetric(self._split(W, s), s)
 
     def _scatter(self, dW: Array, s: spectral.Band) -> Array:
         """The adjoint of `_gather`."""
         dW = self._split(self._symmetric(dW, s), s)
         for axis, (m, k) in enumerate(zip(self.modes[:-1], s)):
-            read = np.moveaxis(dW, axis, 0)
+            read = dW.swapaxes(0, axis)
             written = np.zeros((m, *read.shape[1:]), dW.dtype)
             written[m - k :] = read[:k]
             written[: k + 1] += read[k:]
-            dW = np.moveaxis(written, 0, axis)
+            dW = written.swapaxes(0, axis)
         half = np.zeros((self.c_out, self.c_in, *self.modes[:-1], self.modes[-1] // 2 + 1), dW.dtype)
-        half[..., : s[-1] + 1] = np.moveaxis(dW, (-1, -2), (0, 1))
+        half[..., : s[-1] + 1] = dW.transpose(-1, -2, *range(dW.ndim - 2))
         return half
 
     def _split(self, W: Array, s: spectral.Band) -> Array:

@@ -70,6 +70,7 @@ def values_adjoint(g: Array, s: Band, route: Route = "auto") -> Array:
     return _analysis(g, s, "values", route)
 
 
+@lru_cache(maxsize=256)
 def by_matrix(size: tuple[int, ...], s: Band, dtype: Any, route: Route = "auto") -> bool:
     """Whether matrix products are the faster route: 8 K_a flops a number on an axis, against some 40 log2 N of an FFT.
 
@@ -167,7 +168,7 @@ def _synthesis_by_matrix(Y: Array, s: Band, size: tuple[int, ...], kind: Weights
 def _exponentials(z: Array, axis: int, s: int) -> Array:
     """From sums over cosines c_k, 0 <= k <= s, and minus sines -s_k, 0 < k, those over exponentials: c_k - i s_k."""
     y = np.empty_like(z)
-    to, z = np.moveaxis(y, axis, 0), np.moveaxis(z, axis, 0)
+    to, z = y.swapaxes(0, axis), z.swapaxes(0, axis)
     cosines, sines = z[1 : s + 1], 1j * z[s + 1 :]
     to[s] = z[0]
     np.add(cosines, sines, out=to[s + 1 :])
@@ -178,7 +179,7 @@ def _exponentials(z: Array, axis: int, s: int) -> Array:
 def _exponentials_adjoint(y: Array, axis: int, s: int) -> Array:
     """Its adjoint; rows a little apart, since strides by powers of two would meet in the same places of the cache."""
     z = np.empty((*y.shape[:-1], y.shape[-1] + APART), y.dtype)[..., :-APART]
-    to, y = np.moveaxis(z, axis, 0), np.moveaxis(y, axis, 0)
+    to, y = z.swapaxes(0, axis), y.swapaxes(0, axis)
     plus, minus = y[s + 1 :], y[:s][::-1]
     to[0] = y[s]
     np.add(plus, minus, out=to[1 : s + 1])
