@@ -7,10 +7,11 @@ Every row first checks that the results agree (the error is printed in eps of th
 refimpl, PyTorch and, where it is of interest, plain NumPy in turn for many rounds. Printed are the median
 times, the spread (quartiles over median), PyTorch's time over ours (> 1: faster than PyTorch), the goal for
 that ratio, and the share of the limit: the time that the bytes need at copy bandwidth, or the operations at the
-fused multiply-add peak, whichever is longer, over ours (above 1 within the caches, which are faster). Below the
-table: memory of a training step (``bench_memory.py``) and start-up (``bench_startup.py``); instead of it, with
-``--growth``, the orders of time and memory (``bench_growth.py``). Absolute times mean nothing elsewhere, ratios
-carry over roughly. ``--plot`` draws the roofline and the ratios, or the growth.
+fused multiply-add peak, whichever is longer, over ours (above 1 within the caches, which are faster). A goal with a
+star asks for more than that limit. Below the table: memory of a training step (``bench_memory.py``) and start-up
+(``bench_startup.py``); instead of it, with ``--growth``, the orders of time and memory (``bench_growth.py``).
+Absolute times mean nothing elsewhere, ratios carry over roughly. ``--plot`` draws the roofline and the ratios, or the
+growth.
 
 The allocator matters: by default large arrays are mapped afresh in every call, in PyTorch too; refimpl takes up its
 own old ones (``refimpl.numerics.memory``). ``--tuned`` runs both under a raised ``MALLOC_MMAP_THRESHOLD_``.
@@ -124,6 +125,7 @@ def _table(args: argparse.Namespace) -> int:
         if args.only in row.name:
             results.append(run(row, args.rounds or (5 if args.quick else 15), 0.5 if args.quick else 2.0))
             print(_line(results[-1], limits), flush=True)
+    print(_reached(results, limits))
     below = {} if args.only else _processes(args.quick)
     about = {"threads": args.threads, "tuned": args.tuned, "limits": limits}
     _write(args, about | {"rows": results} | below)
@@ -180,15 +182,30 @@ def _environment(args: argparse.Namespace) -> None:
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | wanted)
 
 
+def _limit(r: dict[str, Any], limits: dict[str, float]) -> float:
+    """The seconds that the bytes or the operations of a row need."""
+    return max(r["moved"] / limits["copy B/s"], r["flops"] / limits[f"fma {r['name'].split()[-1]} flop/s"])
+
+
+def _beyond(r: dict[str, Any], limits: dict[str, float]) -> bool:
+    """Whether the goal asks for more than the limit, where that is one: caches and other sums may be faster."""
+    ours, limit = r["seconds"]["ours"], _limit(r, limits)
+    return bool(r["goal"]) and limit <= ours and r["seconds"]["torch"] < r["goal"] * limit
+
+
+def _reached(results: list[dict[str, Any]], limits: dict[str, float]) -> str:
+    wanted = [r for r in results if r["goal"]]
+    reached, beyond = sum(r["ratio"] >= r["goal"] for r in wanted), sum(_beyond(r, limits) for r in wanted)
+    return f"goals: {reached} of {len(wanted)} reached; {beyond} (*) ask for more than this machine's limits"
+
+
 def _line(r: dict[str, Any], limits: dict[str, float]) -> str:
-    torch = r["seconds"].get("torch")
-    peak = limits[f"fma {r['name'].split()[-1]} flop/s"]
-    limit = max(r["moved"] / limits["copy B/s"], r["flops"] / peak) / r["seconds"]["ours"]
+    torch, limit = r["seconds"].get("torch"), _limit(r, limits) / r["seconds"]["ours"]
     cells = [
         _time(r["seconds"]["ours"]),
         _time(torch) if torch else "",
         f"{r['ratio']:.2f}" if torch else "",
-        f"{r['goal']:g}" if r["goal"] else "",
+        f"{r['goal']:g}{'*' * _beyond(r, limits)}" if r["goal"] else "",
     ]
     shown = f"{cells[0]:>9} {cells[1]:>9} {cells[2]:>6} {cells[3]:>5} {f'{limit:.0%}' if limit else '':>6}"
     return f"{r['name']:52} {shown} {r['spread']:6.0%} {r['error']:6.1f}"

@@ -35,6 +35,7 @@ class Conv2d(Layer):
     ``winograd=True`` takes a quarter of the multiplications of a 3 x 3 kernel at stride 1, in forward and both
     gradients (float32, float64): more than twice as fast from 32 channels on. It costs accuracy: up to 32 eps of the
     largest sum of |W| |x|, where the direct sum stays below 4 when signs vary; NaN and infinities fill 4 x 4 tiles.
+    Gradients of a dy that is mostly 0, as behind max pooling, skip the zeros instead, which is exact.
 
     Derivative: y is bilinear in (W, x), so dW and dx are the two adjoints in `refimpl.numerics.convolution`;
     db = sum over batch and grid of dy.
