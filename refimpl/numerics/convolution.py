@@ -66,13 +66,12 @@ def input_gradient(
     _fits("dy", dy, (len(dy), len(w), *output_size(size, w.shape[2:], stride, pads)))
     if not compiled(dy, w) or _narrow(w.shape[1], dy.dtype):
         return plain.input_gradient(dy, w, size, stride, pads, mode)
+    frame = size[0] + pads[0] + pads[1], size[1] + pads[2] + pads[3]
     if mode == "circular" and any(pads):
-        frame = size[0] + pads[0] + pads[1], size[1] + pads[2] + pads[3]
         return plain.unpad(input_gradient(dy, w, frame, stride, (0, 0, 0, 0), "valid", winograd), size, pads, mode)
     if min(pads) >= 0 and _mostly_zero(dy, w.shape[2:], w, w.shape[1]):
         from refimpl.numerics.kernels import scattered, vectors
 
-        frame = size[0] + pads[0] + pads[1], size[1] + pads[2] + pads[3]
         dx, kernels = memory.empty((len(dy), w.shape[1], *size), dy.dtype), vectors.copy(w.transpose(0, 2, 3, 1))
         scattered.input_gradient(team(len(dy)), np.ascontiguousarray(dy), kernels, *stride, *frame, *pads[::2], dx)
         return dx
