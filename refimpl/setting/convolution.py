@@ -1,7 +1,7 @@
 """Convolutional layers (Section 4.1.1): (W z)_j = sum_i k_ji * z_i, as cross-correlation."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 
@@ -67,17 +67,17 @@ class Conv2d(Layer):
     @property
     def pads(self) -> Pads:
         """Rows above and below, columns left and right."""
-        kh, kw = pair("kernel", self.kernel)
+        kh, kw = cast(Pair, self.kernel)
         return (0, 0, 0, 0) if self.padding == "valid" else ((kh - 1) // 2, kh // 2, (kw - 1) // 2, kw // 2)
 
     @property
     def _geometry(self) -> tuple[Pair, Pads, str]:
-        return pair("stride", self.stride), self.pads, self.padding
+        return cast(Pair, self.stride), self.pads, self.padding
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """weight (c_out, c_in, kh, kw), bias (c_out,)."""
-        weight = {"weight": (self.c_out, self.c_in, *pair("kernel", self.kernel))}
+        weight = {"weight": (self.c_out, self.c_in, *cast(Pair, self.kernel))}
         return weight | ({"bias": (self.c_out,)} if self.bias else {})
 
     def init(self, rng: np.random.Generator) -> Params:
@@ -94,7 +94,7 @@ class Conv2d(Layer):
 
     def backward(self, params: Params, x: Array, dy: Array, need: Need = "both") -> Gradients:
         """dx = W^T dy, dW = the correlation of x with dy, db = sum of dy."""
-        dx, size, kernel = None, x.shape[2:], pair("kernel", self.kernel)
+        dx, size, kernel = None, x.shape[2:], cast(Pair, self.kernel)
         if need != "parameters":
             dx = convolution.input_gradient(dy, params["weight"], size, *self._geometry, self.winograd)
         if need == "input":
@@ -103,7 +103,7 @@ class Conv2d(Layer):
         return dx, grads | ({"bias": np.einsum("boij->o", dy)} if self.bias else {})
 
     def _fits(self, x: Array) -> None:
-        size, kernel = x.shape[2:], pair("kernel", self.kernel)
+        size, kernel = x.shape[2:], cast(Pair, self.kernel)
         least = kernel if self.padding == "valid" else (1, 1)
         if size[0] < least[0] or size[1] < least[1]:
             validate.fail(f"x of {self!r}", f"at least {least[0]} x {least[1]} pixels", f"shape {x.shape}")

@@ -1,7 +1,7 @@
 """Pooling layers: the maximum or the mean over windows of a grid. Images are (batch, channels, rows, columns)."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class _Pool2d(Layer):
 
     @property
     def _windows(self) -> tuple[Pair, Pair, Pair]:
-        return pair("size", self.size), pair("stride", self.stride or self.size), pair("padding", self.padding, low=0)
+        return cast(tuple[Pair, Pair, Pair], (self.size, self.stride, self.padding))
 
     def _shape(self, x: Array) -> tuple[int, int, int]:
         """The shape of the output, the first two axes of x merged."""
@@ -135,7 +135,7 @@ class AdaptiveAveragePool2d(Layer):
         expect(self, x, None, None, None, None)
         if 0 in x.shape[2:]:
             validate.fail(f"x of {self!r}", "at least one pixel", f"shape {x.shape}")
-        y = np.empty((*x.shape[:2], *pair("output", self.output)), x.dtype)
+        y = np.empty((*x.shape[:2], *cast(Pair, self.output)), x.dtype)
         for i, j, window in self._bins(x.shape):
             y[..., i, j] = x[window].mean(axis=(-2, -1))
         return y, x.shape
@@ -149,7 +149,7 @@ class AdaptiveAveragePool2d(Layer):
         return dx, {}
 
     def _bins(self, shape: tuple[int, ...]) -> list[tuple[int, int, tuple]]:
-        down, across = (_edges(n, bins) for n, bins in zip(shape[2:], pair("output", self.output)))
+        down, across = (_edges(n, bins) for n, bins in zip(shape[2:], cast(Pair, self.output)))
         return [(i, j, (..., rows, cols)) for i, rows in enumerate(down) for j, cols in enumerate(across)]
 
 
