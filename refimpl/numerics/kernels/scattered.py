@@ -5,7 +5,8 @@ A number dy[n, o, i, j] meets three rows of three pixels, with images and kernel
     dw[o, di, (dj, c)]                 +=  dy[n, o, i, j]  xp[n, i sh + di, (j sw + dj, c)]    all pixels, then all n
     dxp[n, i sh + di, (j sw + dj, c)]  +=  dy[n, o, i, j]  w[o, di, (dj, c)]                   all o, then all pixels
 
-Numbers other than 0 are listed by `_listed`, a vector at a time: the bits of a comparison say which ones they are.
+Numbers other than 0 are listed by `_listed`, a vector at a time: of the bits of a comparison, eight at once, the places
+of those that are 1 stand in the table `BITS`.
 `_3x3` keeps three vectors of each of the three rows on the left in registers while it goes through the list. Both are
 emitted through LLVM's vector type. Sums have the order of `kernels.tiled`, so that the results are the same bits. There
 are whole vectors of channels c, and xp and w are finite: 0 times what is not would be NaN.
@@ -20,6 +21,8 @@ from refimpl.numerics.kernels import channels
 from refimpl.numerics.kernels.team import share, task
 from refimpl.numerics.kernels.vectors import WIDTH, Vectors, buffer
 
+BITS = np.array([sorted(range(8), key=lambda k: not n >> k & 1) for n in range(256)], np.uint8).reshape(-1)  # 1s first
+
 if ENABLED:
     from llvmlite import ir
     from numba import types
@@ -28,27 +31,26 @@ if ENABLED:
 
 
 def _emit_listed(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    """LLVM code of `_listed`: the lowest bits first, always so many as half a vector has, and the others if any."""
+    """LLVM code of `_listed`: for eight bits of a comparison their places at once, which are looked up."""
     of = Vectors(context, builder, sig, args)
-    a, where = of.data(0), of.data(3)
-    (a0, vectors), half = args[1:3], of.lanes // 2
+    a, bits_of, where = of.data(0), of.data(3), of.data(4)
+    (a0, vectors), few, many = args[1:3], ir.VectorType(ir.IntType(8), 8), ir.VectorType(ir.IntType(32), 8)
     count = cgutils.alloca_once_value(builder, a0.type(0))
-
-    def write(bits: Any, first: Any, at: Any) -> Any:
-        for i in range(half):
-            k = builder.add(first, builder.cttz(bits, ir.IntType(1)(0)))
-            builder.store(k, builder.gep(where, [of.index(at, (1, i))]))
-            bits = builder.and_(bits, builder.sub(bits, bits.type(1)))
-        return bits
-
     with cgutils.for_range(builder, vectors) as loop:
-        first, at = builder.mul(loop.index, a0.type(of.lanes)), builder.load(count)
+        first = builder.mul(loop.index, a0.type(of.lanes))
         bits = builder.fcmp_unordered("!=", of.load(a, builder.add(a0, first)), of.same(0))
-        bits = builder.zext(builder.bitcast(bits, ir.IntType(of.lanes)), at.type)
-        builder.store(builder.add(at, builder.ctpop(bits)), count)
-        others = write(bits, first, at)
-        with builder.if_then(builder.icmp_unsigned("!=", others, others.type(0)), likely=False):
-            write(others, first, builder.add(at, at.type(half)))
+        bits = builder.zext(builder.bitcast(bits, ir.IntType(of.lanes)), a0.type)
+        for k in range(0, of.lanes, 8):
+            eight = builder.and_(builder.lshr(bits, bits.type(k)), bits.type(255))
+            places = builder.bitcast(builder.gep(bits_of, [builder.mul(eight, eight.type(8))]), few.as_pointer())
+            places = builder.zext(builder.load(places, align=1), many)
+            start = builder.trunc(builder.add(first, first.type(k)), many.element)
+            start = builder.insert_element(ir.Constant(many, ir.Undefined), start, ir.IntType(32)(0))
+            start = builder.shuffle_vector(start, start, ir.Constant(many, [0] * 8))
+            at = builder.load(count)
+            to = builder.bitcast(builder.gep(where, [at]), many.as_pointer())
+            builder.store(builder.add(places, start), to, align=4)
+            builder.store(builder.add(at, builder.ctpop(eight)), count)
     return builder.load(count)
 
 
@@ -60,7 +62,7 @@ def _emit_3x3(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     parts = [(r, v * of.lanes) for r in range(3) for v in range(3)]
     rows = of.registers([of.load(y, of.index(y0, (yr, r), (1, v))) for r, v in parts])
     with cgutils.for_range(builder, count) as loop:
-        k = builder.load(builder.gep(where, [loop.index]))
+        k = builder.zext(builder.load(builder.gep(where, [loop.index])), a0.type)
         number = of.broadcast(builder.load(builder.gep(a, [builder.add(a0, k)])))
         at = builder.add(x0, builder.load(builder.gep(places, [k])))
         for (r, v), part in zip(parts, rows):
@@ -71,7 +73,7 @@ def _emit_3x3(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     return context.get_dummy_value()
 
 
-def _plain_listed(a, a0, vectors, where):
+def _plain_listed(a, a0, vectors, bits_of, where):
     """The numbers k with a[a0 + k] other than 0, k below so many vectors' lanes: to the list; how many they are."""
     found = np.flatnonzero(a[a0 : a0 + vectors * (WIDTH // a.itemsize)])
     where[: found.size] = found
@@ -92,8 +94,8 @@ def _emitted() -> tuple[Any, Any]:
         return _plain_listed, _plain_3x3
 
     @intrinsic
-    def listed(typing, a, a0, vectors, where):
-        return types.intp(a, types.intp, types.intp, where), _emit_listed
+    def listed(typing, a, a0, vectors, bits_of, where):
+        return types.intp(a, types.intp, types.intp, bits_of, where), _emit_listed
 
     @intrinsic
     def rows(typing, y, y0, yr, x, x0, xr, places, a, a0, where, count):
@@ -108,9 +110,9 @@ _listed, _3x3 = _emitted()
 
 @kernel
 def _nonzero(a, a0, n, where):
-    """`_listed` for any n numbers. The list has room for them and for a vector's lanes."""
+    """`_listed` for any n numbers. The list has room for them and eight more."""
     whole = n - n % (WIDTH // a.itemsize)
-    count = _listed(a, a0, n // (WIDTH // a.itemsize), where)
+    count = _listed(a, a0, n // (WIDTH // a.itemsize), BITS, where)
     for k in range(whole, n):
         where[count] = k
         count += a[a0 + k] != 0
@@ -133,7 +135,7 @@ def _kernel_gradient(begin, end, x, dy, down, across, high, wide, sh, sw, dw):
     (O, _, _, C), (B, _, Ho, Wo), lanes = dw.shape[1:], dy.shape, WIDTH // x.itemsize
     row, pixels, xs = wide * C, Ho * Wo, buffer(high * wide * C, x)
     xs[:], xp, flat, out = 0, xs.reshape((1, high, wide, C)), dy.reshape(-1), dw.reshape(-1)
-    places, where = _places(Ho, Wo, sh * row, sw * C), np.empty(pixels + lanes, np.int64)
+    places, where = _places(Ho, Wo, sh * row, sw * C), np.empty(pixels + 8, np.uint32)
     for p in range(begin // O, -(-end // O)):
         left, right, top = max(begin - p * O, 0), min(end - p * O, O), p * B // len(dw)
         dw[p, left:right] = 0
@@ -157,7 +159,7 @@ def _input_gradient(begin, end, dy, w, sh, sw, high, wide, top, left, dx):
     (O, Ho, Wo), (C, H, W), lanes, ws = dy.shape[1:], dx.shape[1:], WIDTH // dy.itemsize, w.reshape(-1)
     row, pixels, dxp, inside = wide * C, Ho * Wo, buffer(high * wide * C, dy), buffer(H * W * C, dy)
     g = buffer(pixels * O, dy)
-    places, kernels, where = _places(Ho, Wo, sh * row, sw * C), _places(1, O, 0, 9 * C), np.empty(O + lanes, np.int64)
+    places, kernels, where = _places(Ho, Wo, sh * row, sw * C), _places(1, O, 0, 9 * C), np.empty(O + 8, np.uint32)
     for n in range(begin, end):
         dxp[:] = 0
         channels.transpose(dy, n * O * pixels, pixels, O, pixels, g, 0, O)
@@ -166,9 +168,9 @@ def _input_gradient(begin, end, dy, w, sh, sw, high, wide, top, left, dx):
             for v in range(0, 3 * C, 3 * lanes):
                 _3x3(dxp, places[q] + v, row, ws, v, 3 * C, kernels, g, q * O, where, count)
         for i in range(H):
-            source = dxp[(top + i) * row + left * C :]
-            for k in range(W * C):
-                inside[i * W * C + k] = source[k]
+            source, target = dxp[(top + i) * row + left * C :], inside[i * W * C : (i + 1) * W * C]
+            for k in range(target.size):
+                target[k] = source[k]
         channels.transpose(inside, 0, C, H * W, C, dx, n * C * H * W, H * W)
 
 
