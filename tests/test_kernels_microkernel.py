@@ -7,8 +7,8 @@ import pytest
 
 from refimpl.numerics import convolution, threads
 from refimpl.numerics.compare import eps_error
+from refimpl.numerics.kernels import channels, microkernel, tiled, vectors
 from refimpl.numerics.kernels import convolution as plain
-from refimpl.numerics.kernels import microkernel, tiled, vectors
 from refimpl.numerics.threads import team
 
 CASES = [
@@ -123,6 +123,38 @@ def test_panels_round_trip(size, dtype):
     tiled.unpanel(team(2), tiles, back)
     assert np.array_equal(back, w) and tiles.sum() == w.sum()
     assert np.array_equal(tiles[0, 0, 1, 2, :3], w[0, 1, 2, :3] if size > 2 else [w[0, 1, 2, 0], 0, 0])
+
+
+@pytest.mark.parametrize("kernel", [(1, 1), (2, 2), (3, 3), (2, 4), (5, 5)])
+@pytest.mark.parametrize(("c_in", "c_out"), [(1, 1), (3, 8), (16, 17), (33, 48), (5, 100)])
+def test_panels_of_kernels_and_of_turned_ones(kernel, c_in, c_out, dtype):
+    """As convolutions and their gradients have them: exactly these numbers, zeros after them, and back."""
+    w = np.random.default_rng(0).standard_normal((c_out, c_in, *kernel)).astype(dtype)
+    for view in (
+        w.transpose(2, 3, 1, 0),
+        w[:, :, ::-1, ::-1].transpose(2, 3, 0, 1),
+        w[:, :, ::2, ::2].transpose(2, 3, 1, 0),
+    ):
+        tiles = vectors.empty(tiled.shape_of_panels(view.shape, dtype), dtype)
+        tiles[:] = np.nan
+        tiled.panels(team(99), view, tiles)
+        joined = np.concatenate(list(tiles), axis=-1)
+        assert np.array_equal(joined[..., : view.shape[3]], view) and not joined[..., view.shape[3] :].any()
+        back = np.full(view.shape[::-1], np.nan, dtype).transpose(3, 2, 1, 0)
+        contiguous = np.full((view.shape[3], view.shape[2], *view.shape[:2]), np.nan, dtype).transpose(2, 3, 1, 0)
+        for into in (back, contiguous):
+            tiled.unpanel(team(99), tiles, into)
+            assert np.array_equal(into, view)
+
+
+@pytest.mark.parametrize(("m", "n"), [(1, 1), (3, 8), (4, 4)])
+def test_the_plain_part_of_a_square_is_a_transpose(m, n, dtype):
+    lanes = vectors.lanes_of(dtype)
+    src, dst = np.arange(200, dtype=dtype), np.full(400, np.nan, dtype)
+    channels._plain_part(dst, 5, lanes + 2, src, 7, 9, m, n)
+    for j in range(n):
+        assert np.array_equal(dst[5 + j * (lanes + 2) :][:m], src[7 + j :: 9][:m])
+    assert np.isfinite(dst).sum() == n * lanes
 
 
 @pytest.mark.parametrize(("P", "V"), [(1, 1), (4, 2), (14, 2)])

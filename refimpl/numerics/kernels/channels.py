@@ -17,44 +17,71 @@ if ENABLED:
     from numba.extending import intrinsic
 
 
-def _emit_square(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    """LLVM code of `_square`: load L vectors, exchange halves, quarters, ... of them in pairs, store them."""
-    of = Vectors(context, builder, sig, args)
-    dst, src, lanes = of.data(0), of.data(3), of.lanes
-    rows = [of.load(src, of.index(args[4], (args[5], i))) for i in range(lanes)]
-    d = lanes // 2
+def _turned(of: Any, rows: list[Any]) -> list[Any]:
+    """The columns of a square of L vectors of L numbers: exchange halves, quarters, ... of them in pairs."""
+    d = of.lanes // 2
     while d:  # lane j of row i and lane i of row j differ in the same bits: exchange one bit at a time
-        upper = [j + d if not j & d else lanes + j for j in range(lanes)]
-        lower = [j if not j & d else lanes + j - d for j in range(lanes)]
-        for i in (i for i in range(lanes) if not i & d):
+        upper = [j + d if not j & d else of.lanes + j for j in range(of.lanes)]
+        lower = [j if not j & d else of.lanes + j - d for j in range(of.lanes)]
+        for i in (i for i in range(of.lanes) if not i & d):
             a, b = rows[i], rows[i + d]
             rows[i], rows[i + d] = of.shuffle(a, b, lower), of.shuffle(a, b, upper)
         d //= 2
-    for i, part in enumerate(rows):
+    return rows
+
+
+def _emit_square(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    """LLVM code of `_square`."""
+    of = Vectors(context, builder, sig, args)
+    dst, src = of.data(0), of.data(3)
+    rows = [of.load(src, of.index(args[4], (args[5], i))) for i in range(of.lanes)]
+    for i, part in enumerate(_turned(of, rows)):
         of.store(part, dst, of.index(args[1], (args[2], i)))
     return context.get_dummy_value()
 
 
-def _turned() -> Any:
-    """dst[d0 + j ds + i] = src[s0 + i ss + j] for i, j < lanes of a vector: an LLVM intrinsic, or its plain twin."""
+def _emit_part(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    """LLVM code of `_part`: the last row again instead of those that are not there."""
+    of = Vectors(context, builder, sig, args)
+    dst, src, (m, n) = of.data(0), of.data(3), args[6:]
+    last = builder.sub(m, m.type(1))
+    there = [builder.select(builder.icmp_signed("<", m.type(i), m), m.type(i), last) for i in range(of.lanes)]
+    rows = [of.load(src, of.index(args[4], (args[5], i))) for i in there]
+    for i, part in enumerate(_turned(of, rows)):
+        with builder.if_then(builder.icmp_signed("<", n.type(i), n)):
+            of.store(part, dst, of.index(args[1], (args[2], i)))
+    return context.get_dummy_value()
+
+
+def _squares() -> tuple[Any, Any]:
+    """`_square` and `_part`: LLVM intrinsics, or their plain twins."""
     if not ENABLED:
-        return _plain_square
+        return _plain_square, _plain_part
 
     @intrinsic
     def square(typing, dst, d0, ds, src, s0, ss):
         return types.void(dst, types.intp, types.intp, src, types.intp, types.intp), _emit_square
 
-    return square
+    @intrinsic
+    def part(typing, dst, d0, ds, src, s0, ss, m, n):
+        return types.void(dst, *[types.intp] * 2, src, *[types.intp] * 4), _emit_part
+
+    return square, part
 
 
 def _plain_square(dst, d0, ds, src, s0, ss):
-    """The square, as it is written."""
-    lanes = lanes_of(src.dtype)
-    for i in range(lanes):
-        dst.reshape(-1)[d0 + i :][: lanes * ds : ds] = src.reshape(-1)[s0 + i * ss :][:lanes]
+    """dst[d0 + j ds + i] = src[s0 + i ss + j] for i, j < lanes of a vector."""
+    _plain_part(dst, d0, ds, src, s0, ss, lanes_of(src.dtype), lanes_of(src.dtype))
 
 
-_square = _turned()
+def _plain_part(dst, d0, ds, src, s0, ss, m, n):
+    """The same for i < m, j < n, but whole vectors are read and written: i from m on are anything."""
+    for j in range(n):
+        for i in range(lanes_of(src.dtype)):
+            dst.reshape(-1)[d0 + j * ds + i] = src.reshape(-1)[s0 + min(i, m - 1) * ss + j]
+
+
+_square, _part = _squares()
 
 
 @kernel

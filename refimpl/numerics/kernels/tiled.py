@@ -7,8 +7,9 @@ order: results do not depend on how a batch is split among threads.
 
 import numpy as np
 
-from refimpl.numerics.jit import kernel
+from refimpl.numerics.jit import ENABLED, kernel
 from refimpl.numerics.kernels import channels
+from refimpl.numerics.kernels.channels import _part
 from refimpl.numerics.kernels.microkernel import panel
 from refimpl.numerics.kernels.team import share, task
 from refimpl.numerics.kernels.vectors import WIDTH, buffer, lanes_of
@@ -102,10 +103,20 @@ def panels(team, w, out):
 
 @kernel
 def _panels(begin, end, w, out):
-    C, width = out.shape[3:]
+    K, C, width, lanes = w.shape[0] * w.shape[1], w.shape[2], out.shape[4], WIDTH // w.itemsize
+    forth, sc, so = _steps(w)
     for k in range(begin, end):
-        tile, part = out[k // C, :, :, k % C], w[:, :, k % C, k // C * width :][:, :, :width]
-        _copy(part, tile)
+        v, c = k // C, k % C
+        tile, part = out[v, :, :, c], w[:, :, c, v * width :][:, :, :width]
+        start = c * sc + v * width * so
+        if forth != 0 and start + (part.shape[2] - 1) * so + K + lanes <= w.size:  # vectors reach beyond the taps
+            s0, d0 = (start, v * K) if forth > 0 else (start - K + 1, v * K + K - 1)  # from w[0, 0, 0, 0] on
+            for i in range(0, part.shape[2], lanes):
+                for t in range(0, K, lanes):
+                    few, at = min(lanes, part.shape[2] - i), ((d0 + forth * t) * C + c) * width + i
+                    _part(out, at, forth * C * width, w, s0 + i * so + t, so, few, min(lanes, K - t))
+        else:
+            _copy(part, tile)
         tile[:, :, part.shape[2] :] = 0
 
 
@@ -117,10 +128,31 @@ def unpanel(team, tiles, w):
 
 @kernel
 def _unpanel(begin, end, tiles, w):
-    C, width = tiles.shape[3:]
+    K, C, width, lanes = w.shape[0] * w.shape[1], w.shape[2], tiles.shape[4], WIDTH // w.itemsize
+    forth, sc, so = _steps(w)
     for k in range(begin, end):
-        part = w[:, :, k % C, k // C * width :][:, :, :width]
-        _copy(tiles[k // C, :, :, k % C, : part.shape[2]], part)
+        v, c = k // C, k % C
+        part = w[:, :, c, v * width :][:, :, :width]
+        if forth > 0 and sc == K and c < C - 1 and k < end - 1:  # vectors reach into channel c + 1, which comes later
+            for i in range(0, part.shape[2], lanes):
+                for t in range(0, K, lanes):
+                    s0, d0 = ((v * K + t) * C + c) * width + i, c * K + (v * width + i) * so + t
+                    _part(w, d0, so, tiles, s0, C * width, min(lanes, K - t), min(lanes, part.shape[2] - i))
+        else:
+            _copy(tiles[v, :, :, c, : part.shape[2]], part)
+
+
+@kernel
+def _steps(w):
+    """How far apart taps (forth, +-1) and channels of kernels w (kh, kw, C, O) in one piece of memory lie.
+
+    forth = 0 where the taps of a kernel are not one run, or so few that transposes of vectors would not pay.
+    """
+    K, n = w.shape[0] * w.shape[1], w.itemsize
+    down, forth, sc, so = w.strides[0] // n, w.strides[1] // n, w.strides[2] // n, w.strides[3] // n
+    whole = (sc == K and so == K * w.shape[2]) or (so == K and sc == K * w.shape[3])
+    run = abs(forth) == 1 and down == w.shape[1] * forth and WIDTH // n // 2 <= K
+    return (forth if ENABLED and whole and run else 0), sc, so
 
 
 @kernel
