@@ -41,7 +41,7 @@ def _emit_square(context: Any, builder: Any, sig: Any, args: Any) -> Any:
 
 
 def _emit_part(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    """LLVM code of `_part`: the last row again instead of those that are not there."""
+    """LLVM code of `part_of_square`: the last row again instead of those that are not there."""
     of = Vectors(context, builder, sig, args)
     dst, src, (m, n) = of.data(0), of.data(3), args[6:]
     last = builder.sub(m, m.type(1))
@@ -54,7 +54,7 @@ def _emit_part(context: Any, builder: Any, sig: Any, args: Any) -> Any:
 
 
 def _squares() -> tuple[Any, Any]:
-    """`_square` and `_part`: LLVM intrinsics, or their plain twins."""
+    """`_square` and `part_of_square`: LLVM intrinsics, or their plain twins."""
     if not ENABLED:
         return _plain_square, _plain_part
 
@@ -81,7 +81,7 @@ def _plain_part(dst, d0, ds, src, s0, ss, m, n):
             dst.reshape(-1)[d0 + j * ds + i] = src.reshape(-1)[s0 + min(i, m - 1) * ss + j]
 
 
-_square, _part = _squares()
+_square, part_of_square = _squares()
 
 
 @kernel

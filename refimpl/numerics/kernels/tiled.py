@@ -9,7 +9,7 @@ import numpy as np
 
 from refimpl.numerics.jit import ENABLED, kernel
 from refimpl.numerics.kernels import channels
-from refimpl.numerics.kernels.channels import _part
+from refimpl.numerics.kernels.channels import part_of_square
 from refimpl.numerics.kernels.microkernel import panel
 from refimpl.numerics.kernels.team import share, task
 from refimpl.numerics.kernels.vectors import WIDTH, buffer, lanes_of
@@ -114,7 +114,7 @@ def _panels(begin, end, w, out):
             for i in range(0, part.shape[2], lanes):
                 for t in range(0, K, lanes):
                     few, at = min(lanes, part.shape[2] - i), ((d0 + forth * t) * C + c) * width + i
-                    _part(out, at, forth * C * width, w, s0 + i * so + t, so, few, min(lanes, K - t))
+                    part_of_square(out, at, forth * C * width, w, s0 + i * so + t, so, few, min(lanes, K - t))
         else:
             _copy(part, tile)
         tile[:, :, part.shape[2] :] = 0
@@ -137,7 +137,7 @@ def _unpanel(begin, end, tiles, w):
             for i in range(0, part.shape[2], lanes):
                 for t in range(0, K, lanes):
                     s0, d0 = ((v * K + t) * C + c) * width + i, c * K + (v * width + i) * so + t
-                    _part(w, d0, so, tiles, s0, C * width, min(lanes, K - t), min(lanes, part.shape[2] - i))
+                    part_of_square(w, d0, so, tiles, s0, C * width, min(lanes, K - t), min(lanes, part.shape[2] - i))
         else:
             _copy(tiles[v, :, :, c, : part.shape[2]], part)
 
