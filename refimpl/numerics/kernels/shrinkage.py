@@ -13,7 +13,8 @@ from refimpl.numerics.kernels.lanes import exact_squares, fma, scaled, squares
 from refimpl.numerics.kernels.team import share, task
 
 GRAIN = 4096  # entries of AdaBreg's that are worth another thread, half as many as of the others'
-TILE = 16384  # bytes of the groups between whose two passes they stay in the first cache
+TILE = 8192  # bytes that stay in the first cache between the two passes over their groups
+FEW = 5  # groups, for which it may be twice as much: a tile has a cost of its own
 CHUNK = 4096  # entries of a group that are summed apart, for small errors
 CANCELS = 2.0  # n^2 / t^2 below which 1 - t/n in float64 needs more than float64
 
@@ -99,10 +100,10 @@ def _linbreg_groups(low, high, v, g, tau, delta, ends, t, theta):
     first, a, entries = low, ends[low - 1] if low else 0, TILE // v.itemsize
     factors = np.empty(min(high - low, entries))
     while first < high:
-        last = _tile(ends, high, first, a, entries)
+        last = _tile(ends[:high], first, a, entries)
         b = ends[last - 1]
         _advance(v[a:b], g[a:b], tau)
-        _shrink(v, delta, a, ends, first, last, ends[high - 1], t, factors, theta)
+        _shrink(v, delta, a, ends[first:last], t[first:last], factors, theta)
         first, a = last, b
 
 
@@ -117,8 +118,8 @@ def _shrink_groups(low, high, x, ends, t, out):
     first, a, entries = low, ends[low - 1] if low else 0, TILE // x.itemsize
     factors = np.empty(min(high - low, entries))
     while first < high:
-        last = _tile(ends, high, first, a, entries)
-        _shrink(x, None, a, ends, first, last, ends[high - 1], t, factors, out)
+        last = _tile(ends[:high], first, a, entries)
+        _shrink(x, None, a, ends[first:last], t[first:last], factors, out)
         first, a = last, ends[last - 1]
 
 
@@ -129,10 +130,13 @@ def _few(ends):
 
 
 @kernel
-def _tile(ends, high, first, a, entries):
-    """The end of a run of groups that begins with group ``first`` at entry a: at most so many entries, or one group."""
+def _tile(ends, first, a, entries):
+    """The end of a run of groups that begins with group ``first`` at entry a: at most so many entries, or one group.
+
+    A few groups may have twice as many.
+    """
     last = first + 1
-    while last < min(high, first + entries) and ends[last] - a <= entries:
+    while last < min(ends.size, first + entries) and ends[last] - a <= (1 + (last - first < FEW)) * entries:
         last += 1
     return last
 
@@ -145,21 +149,21 @@ def _advance(v, g, tau):
 
 
 @kernel
-def _shrink(x, delta, a, ends, first, last, limit, t, factors, out):
-    """out_g = y_g max(1 - t_g / n, 0), y = delta x, n = |y_g|_2, for the groups first ... last - 1, which start at a.
+def _shrink(x, delta, a, ends, t, factors, out):
+    """out_g = y_g max(1 - t_g / n, 0), y = delta x, n = |y_g|_2, for groups from a on; 1 for 1 - t/n if n = inf.
 
-    1 for 1 - t/n if n = inf. Entries behind them, below the limit, may change, too: they are for groups to come. n^2 is
-    summed in float64, and the factors of many groups are computed together: divisions and roots are slow.
+    n^2 is summed in float64, and the factors of many groups are computed together: divisions and roots are slow.
     """
     start = a
-    for j in range(first, last):
+    for j in range(ends.size):
         b = ends[j]
-        factors[j - first] = squares(x, delta, start, b, x.size) if b - start <= CHUNK else _square(x, delta, start, b)
+        factors[j] = squares(x, delta, start, b, x.size) if b - start <= CHUNK else _square(x, delta, start, b)
         start = b
-    _factors(factors[: last - first], t[first:last], 1.0005 if x.itemsize == 4 else CANCELS)
+    limit = start
+    _factors(factors[: ends.size], t, 1.0005 if x.itemsize == 4 else CANCELS)
     start = a
-    for j in range(first, last):
-        b, factor = ends[j], factors[j - first]
+    for j in range(ends.size):
+        b, factor = ends[j], factors[j]
         if factor != factor:
             factor = _careful(x, delta, start, b, t[j])
         scaled(x, delta, start, b, limit, x.dtype.type(factor), out)
