@@ -73,7 +73,9 @@ def input_gradient(
         from refimpl.numerics.kernels import scattered, vectors
 
         dx, kernels = memory.empty((len(dy), w.shape[1], *size), dy.dtype), vectors.copy(w.transpose(0, 2, 3, 1))
-        scattered.input_gradient(team(len(dy)), np.ascontiguousarray(dy), kernels, *stride, *frame, *pads[::2], dx)
+        top, bottom, left, right = pads
+        runs = plain.layout(frame, (-top, -bottom, -left, -right), "zero")[:2]
+        scattered.input_gradient(team(len(dy)), np.ascontiguousarray(dy), kernels, *stride, *frame, *runs, dx)
         return dx
     down = _phases(size[0], w.shape[2], stride[0], pads[0], dy.shape[2])
     across = _phases(size[1], w.shape[3], stride[1], pads[2], dy.shape[3])

@@ -1,6 +1,6 @@
 """Images from channels first to channels last and back, by squares of vectors, and into padded images.
 
-Padded images are made of runs of rows (``down``) and columns (``across``), see `_pad`, so that zero, circular and no
+Padded images are made of runs of rows (``down``) and columns (``across``), see `pad`, so that zero, circular and no
 padding are one code.
 """
 
@@ -113,7 +113,7 @@ def _turn(low, high, src, ss, m, n, dst, d0, ds):
 
 
 @kernel
-def _pad(pixels, W, C, down, across, padded, wide):
+def pad(pixels, W, C, down, across, padded, wide):
     """padded[p + i, q + j, :] = pixels[r + i, s + j, :] for all runs (p, r, length) down and (q, s, length) across.
 
     pixels (H, W, C) and padded (high, wide, C) are flat.
@@ -129,7 +129,7 @@ def _pad(pixels, W, C, down, across, padded, wide):
 
 @kernel
 def last(x, down, across, images):
-    """images[n, p + i, q + j, :C] = x[n, :, r + i, s + j] for all runs, see `_pad`; images (N, high, wide, >= C)."""
+    """images[n, p + i, q + j, :C] = x[n, :, r + i, s + j] for all runs, see `pad`; images (N, high, wide, >= C)."""
     C, H, W = x.shape[1:]
     wide, D = images.shape[2:]
     z = buffer(H * W * D, x)
@@ -137,10 +137,10 @@ def last(x, down, across, images):
         z[:] = 0
     for n in range(len(x)):
         if D == 1:
-            _pad(x[n].reshape(-1), W, D, down, across, images[n].reshape(-1), wide)
+            pad(x[n].reshape(-1), W, D, down, across, images[n].reshape(-1), wide)
         else:
             transpose(x, n * C * H * W, H * W, C, H * W, z, 0, D)
-            _pad(z, W, D, down, across, images[n].reshape(-1), wide)
+            pad(z, W, D, down, across, images[n].reshape(-1), wide)
 
 
 @kernel

@@ -149,13 +149,13 @@ def _kernel_gradient(begin, end, x, dy, down, across, high, wide, sh, sw, dw):
 
 
 @kernel
-def input_gradient(team, dy, w, sh, sw, high, wide, top, left, dx):
-    """dx[n, c, i, j] = dxp[n, top + i, left + j, c] for dxp of high x wide pixels; w (O, 3, 3, C)."""
-    share(team, len(dy), 1, task(_input_gradient, (dy, w, sh, sw, high, wide, top, left, dx)))
+def input_gradient(team, dy, w, sh, sw, high, wide, down, across, dx):
+    """dx[n, c, i, j] = dxp[n, r + i, s + j, c] for the runs of dxp, of high x wide pixels; w (O, 3, 3, C)."""
+    share(team, len(dy), 1, task(_input_gradient, (dy, w, sh, sw, high, wide, down, across, dx)))
 
 
 @kernel
-def _input_gradient(begin, end, dy, w, sh, sw, high, wide, top, left, dx):
+def _input_gradient(begin, end, dy, w, sh, sw, high, wide, down, across, dx):
     (O, Ho, Wo), (C, H, W), lanes, ws = dy.shape[1:], dx.shape[1:], WIDTH // dy.itemsize, w.reshape(-1)
     row, pixels, dxp, inside = wide * C, Ho * Wo, buffer(high * wide * C, dy), buffer(H * W * C, dy)
     g = buffer(pixels * O, dy)
@@ -167,10 +167,7 @@ def _input_gradient(begin, end, dy, w, sh, sw, high, wide, top, left, dx):
             count = _nonzero(g, q * O, O, where)
             for v in range(0, 3 * C, 3 * lanes):
                 _3x3(dxp, places[q] + v, row, ws, v, 3 * C, kernels, g, q * O, where, count)
-        for i in range(H):
-            source, target = dxp[(top + i) * row + left * C :], inside[i * W * C : (i + 1) * W * C]
-            for k in range(target.size):
-                target[k] = source[k]
+        channels.pad(dxp, wide, C, down, across, inside, W)  # backwards: without the frame
         channels.transpose(inside, 0, C, H * W, C, dx, n * C * H * W, H * W)
 
 
