@@ -30,6 +30,15 @@ from refimpl.sparsity import L1, LinBreg
 net, opt = mlp([784, 200, 80, 10]), LinBreg(L1(1e-3), 0.1)
 state = opt.init(net.init(0))
 opt.step(state, risk_and_gradient(net, CrossEntropy(), state.theta, np.ones((8, 784)), np.arange(8))[1])""",
+    "first training step, small conv net": """
+import numpy as np
+from refimpl.setting import Conv2d, CrossEntropy, Dense, Flatten, MaxPool2d, Network, ReLU, risk_and_gradient
+from refimpl.sparsity import L1, LinBreg
+below, above = [Conv2d(1, 16, 3), MaxPool2d(2), ReLU()], [Conv2d(16, 32, 3), MaxPool2d(2), ReLU()]
+net = Network([*below, *above, Flatten(), Dense(32, 10)])
+opt = LinBreg(L1(1e-3), 0.1)
+state = opt.init(net.init(0))
+opt.step(state, risk_and_gradient(net, CrossEntropy(), state.theta, np.ones((8, 1, 4, 4)), np.arange(8))[1])""",
     "first spectral layer": """
 import numpy as np
 from refimpl.resolution import SpectralConv

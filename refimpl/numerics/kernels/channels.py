@@ -86,12 +86,12 @@ _square, part_of_square = _squares()
 
 @kernel
 def transpose(src, s0, ss, m, n, dst, d0, ds):
-    """dst[d0 + j ds + i] = src[s0 + i ss + j] for i < m, j < n: by squares of vectors, the last ones overlapping."""
-    a, b, lanes = src.reshape(-1), dst.reshape(-1), WIDTH // src.itemsize
+    """dst[d0 + j ds + i] = src[s0 + i ss + j] for i < m, j < n, both flat: by squares of vectors, which may overlap."""
+    lanes = WIDTH // src.itemsize
     if min(m, n) < lanes:
         for i in range(m):
             for j in range(n):
-                b[d0 + j * ds + i] = a[s0 + i * ss + j]
+                dst[d0 + j * ds + i] = src[s0 + i * ss + j]
     else:
         for k in range(0, m, lanes):
             for l in range(0, n, lanes):
@@ -109,7 +109,7 @@ def turn(team, src, ss, m, n, dst, d0, ds):
 @kernel
 def _turn(low, high, src, ss, m, n, dst, d0, ds):
     first, last = span(low, high, WIDTH // src.itemsize, m)
-    transpose(src, first * ss, ss, last - first, n, dst, d0 + first, ds)
+    transpose(src.reshape(-1), first * ss, ss, last - first, n, dst.reshape(-1), d0 + first, ds)
 
 
 @kernel
@@ -132,20 +132,20 @@ def last(x, down, across, images):
     """images[n, p + i, q + j, :C] = x[n, :, r + i, s + j] for all runs, see `pad`; images (N, high, wide, >= C)."""
     C, H, W = x.shape[1:]
     wide, D = images.shape[2:]
-    z = buffer(H * W * D, x)
+    z, flat = buffer(H * W * D, x), x.reshape(-1)
     if D > C:
         z[:] = 0
     for n in range(len(x)):
         if D == 1:
             pad(x[n].reshape(-1), W, D, down, across, images[n].reshape(-1), wide)
         else:
-            transpose(x, n * C * H * W, H * W, C, H * W, z, 0, D)
+            transpose(flat, n * C * H * W, H * W, C, H * W, z, 0, D)
             pad(z, W, D, down, across, images[n].reshape(-1), wide)
 
 
 @kernel
 def first(images, D, y):
     """y[n, o, i, j] = images[n, i, j, o], images flat with D >= O channels."""
-    N, O, H, W = y.shape
+    (N, O, H, W), flat = y.shape, y.reshape(-1)
     for n in range(N):
-        transpose(images, n * H * W * D, D, H * W, O, y, n * O * H * W, H * W)
+        transpose(images, n * H * W * D, D, H * W, O, flat, n * O * H * W, H * W)

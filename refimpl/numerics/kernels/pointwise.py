@@ -152,11 +152,12 @@ def _product(low, high, x, y, z):
 
 
 @kernel
-def _gelu(x, c, y, slope):
+def _gelu(low, high, x, c, y, slope):
     """y = x Phi(x), slope = Phi(x) + x phi(x) with phi(x) = e^{-x^2/2} / sqrt(2 pi).
 
     -x^2/2 = -h^2/2 - (t - h)(t + h)/2 with h the upper half of the digits of t, so that exp loses nothing.
     """
+    x, y, slope = x[low:high], y[low:high], slope[low:high]
     for i in range(x.size):
         z = c.far if x[i] > c.far else x[i]
         z = -c.far if z < -c.far else z
@@ -174,7 +175,10 @@ def _gelu(x, c, y, slope):
 @kernel
 def _labelled(labels, C):
     """Whether all labels are in 0 ... C - 1."""
-    return ((labels >= 0) & (labels < C)).all()
+    found = True
+    for y in labels:
+        found &= (y >= 0) & (y < C)
+    return found
 
 
 @kernel
@@ -226,23 +230,13 @@ def _step(C):
 @kernel
 def gelu32(team, x, y, slope):
     """`_gelu` in single precision."""
-    share(team, x.size, GRAIN, task(_gelu32, (x, y, slope)))
-
-
-@kernel
-def _gelu32(low, high, x, y, slope):
-    _gelu(x[low:high], SINGLE, y[low:high], slope[low:high])
+    share(team, x.size, GRAIN, task(_gelu, (x, SINGLE, y, slope)))
 
 
 @kernel
 def gelu64(team, x, y, slope):
     """`_gelu` in double precision."""
-    share(team, x.size, GRAIN, task(_gelu64, (x, y, slope)))
-
-
-@kernel
-def _gelu64(low, high, x, y, slope):
-    _gelu(x[low:high], DOUBLE, y[low:high], slope[low:high])
+    share(team, x.size, GRAIN, task(_gelu, (x, DOUBLE, y, slope)))
 
 
 @kernel
@@ -251,13 +245,8 @@ def cross_entropy32(team, z, labels, dz):
     if not _labelled(labels, z.shape[1]):
         return nan
     sums = np.empty(-(-len(z) // _step(z.shape[1])))
-    share(team, sums.size, 1, task(_cross_entropy32, (z, labels, dz, sums)))
+    share(team, sums.size, 1, task(_cross_entropy, (z, labels, SINGLE, dz, sums)))
     return sums.sum()
-
-
-@kernel
-def _cross_entropy32(low, high, z, labels, dz, sums):
-    _cross_entropy(low, high, z, labels, SINGLE, dz, sums)
 
 
 @kernel
@@ -266,13 +255,8 @@ def cross_entropy64(team, z, labels, dz):
     if not _labelled(labels, z.shape[1]):
         return nan
     sums = np.empty(-(-len(z) // _step(z.shape[1])))
-    share(team, sums.size, 1, task(_cross_entropy64, (z, labels, dz, sums)))
+    share(team, sums.size, 1, task(_cross_entropy, (z, labels, DOUBLE, dz, sums)))
     return sums.sum()
-
-
-@kernel
-def _cross_entropy64(low, high, z, labels, dz, sums):
-    _cross_entropy(low, high, z, labels, DOUBLE, dz, sums)
 
 
 def gelu(x: np.ndarray, y: np.ndarray, slope: np.ndarray) -> None:

@@ -158,17 +158,17 @@ def input_gradient(team, dy, w, sh, sw, high, wide, down, across, dx):
 def _input_gradient(begin, end, dy, w, sh, sw, high, wide, down, across, dx):
     (O, Ho, Wo), (C, H, W), lanes, ws = dy.shape[1:], dx.shape[1:], WIDTH // dy.itemsize, w.reshape(-1)
     row, pixels, dxp, inside = wide * C, Ho * Wo, buffer(high * wide * C, dy), buffer(H * W * C, dy)
-    g = buffer(pixels * O, dy)
+    g, dys, out = buffer(pixels * O, dy), dy.reshape(-1), dx.reshape(-1)
     places, kernels, where = _places(Ho, Wo, sh * row, sw * C), _places(1, O, 0, 9 * C), np.empty(O + 8, np.uint32)
     for n in range(begin, end):
         dxp[:] = 0
-        channels.transpose(dy, n * O * pixels, pixels, O, pixels, g, 0, O)
+        channels.transpose(dys, n * O * pixels, pixels, O, pixels, g, 0, O)
         for q in range(pixels):
             count = _nonzero(g, q * O, O, where)
             for v in range(0, 3 * C, 3 * lanes):
                 _3x3(dxp, places[q] + v, row, ws, v, 3 * C, kernels, g, q * O, where, count)
         channels.pad(dxp, wide, C, down, across, inside, W)  # backwards: without the frame
-        channels.transpose(inside, 0, C, H * W, C, dx, n * C * H * W, H * W)
+        channels.transpose(inside, 0, C, H * W, C, out, n * C * H * W, H * W)
 
 
 @kernel

@@ -37,7 +37,7 @@ PATIENCE = 500  # rounds that a helper waits for more, of half a microsecond eac
 if ENABLED:
     from llvmlite import ir
     from numba import types
-    from numba.core import cgutils
+    from numba.core import cgutils, compiler
     from numba.extending import intrinsic
 
     WORD = ir.IntType(64)
@@ -53,19 +53,23 @@ def new(helpers: int) -> np.ndarray:
 
 
 def _emit_task(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    """LLVM code of `task`: a function that calls f(low, high, *args) with the arguments at an address."""
+    """LLVM code of `task`: a function that calls f(low, high, *args) with the arguments at an address.
+
+    f becomes a part of the kernel that shares it, and is optimised with it once: most of a kernel is its parts.
+    """
     f, arguments = sig.args
-    kinds = (types.intp, types.intp, *arguments.types)
-    wanted = f.get_call_type(context.typing_context, kinds, {})
-    made = f.dispatcher.get_compile_result(wanted)
-    context.active_code_library.add_linking_library(made.library)
+    flags: Any = compiler.Flags()
+    f.dispatcher.targetdescr.options.parse_as_flags(flags, f.dispatcher.targetoptions)
+    flags.no_compile = flags.no_cpython_wrapper = True
+    kinds, where = (types.intp, types.intp, *arguments.types), (context, context.active_code_library)
+    made = compiler.compile_internal(context.typing_context, *where, f.dispatcher.py_func, kinds, types.none, flags, {})
     place = cgutils.alloca_once_value(builder, args[1])
     part = ir.Function(builder.module, PART, f"part.{made.fndesc.mangled_name}")
     part.linkage = "internal"
     inside = ir.IRBuilder(part.append_basic_block())
     values = cgutils.unpack_tuple(inside, inside.load(inside.inttoptr(part.args[0], place.type)))
     callee = context.declare_function(builder.module, made.fndesc)
-    status, _ = context.call_conv.call_function(inside, callee, wanted.return_type, kinds, [*part.args[1:], *values])
+    status, _ = context.call_conv.call_function(inside, callee, types.none, kinds, [*part.args[1:], *values])
     inside.ret(inside.zext(status.is_error, WORD))
     return context.make_tuple(builder, sig.return_type, [builder.ptrtoint(x, WORD) for x in (part, place)])
 

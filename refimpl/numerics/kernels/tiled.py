@@ -35,7 +35,7 @@ def _forward(begin, end, x, w, bias, down, across, high, wide, sh, sw, y):
     row, line, ap, depth, step = wide * C, Wo * width, sw * C, kw * C, kw * C * width
     band = max(1, min(Ho, CACHED // (line * x.itemsize)))  # rows of y that stay in the first cache
     xp, out = np.zeros((1, high, wide, C), x.dtype), buffer(band * line, x)
-    xs, ws, start = xp.reshape(-1), w.reshape(-1), bias.reshape(-1)
+    xs, ws, start, ys = xp.reshape(-1), w.reshape(-1), bias.reshape(-1), y.reshape(-1)
     first, last = down[0, 0], down[-1, 0] + down[-1, 2]  # rows of xp that hold pixels
     together = max(1, min(kh, CACHED // (step * x.itemsize)))  # kernel rows whose part of w stays in the first cache
     for n in range(begin, end):
@@ -50,7 +50,7 @@ def _forward(begin, end, x, w, bias, down, across, high, wide, sh, sw, y):
                         count, a0, b0 = min(di + together, kh, last - r) - u, (r + u) * row, (v * kh + u) * step
                         s, s0, sp = (out, c0, width) if di else (start, v * width, 0)
                         panel(out, c0, width, s, s0, sp, xs, a0, row, ap, 1, ws, b0, step, width, count, depth, Wo, two)
-                channels.transpose(out, 0, width, rows * Wo, min(width, O - v * width), y, to, pixels)
+                channels.transpose(out, 0, width, rows * Wo, min(width, O - v * width), ys, to, pixels)
 
 
 @kernel
@@ -71,14 +71,14 @@ def _kernel_gradient(begin, end, x, dy, down, across, high, wide, sh, sw, dw):
     row, line, ak, depth, pixels, two = wide * C, Wo * width, sw * C, kw * C, Ho * Wo, width * x.itemsize > WIDTH
     ar, xp, g = sh * row, np.zeros((1, high, wide, C), x.dtype), buffer(pixels * width, x)
     first, last = down[0, 0], down[-1, 0] + down[-1, 2]  # rows of xp that hold pixels
-    g[:], xs, ds, zeros = 0, xp.reshape(-1), dw.reshape(-1), np.zeros(width, x.dtype)
+    g[:], xs, dys, ds, zeros = 0, xp.reshape(-1), dy.reshape(-1), dw.reshape(-1), np.zeros(width, x.dtype)
     for p in range(begin // V, -(-end // V)):
         left, right, top = max(begin - p * V, 0), min(end - p * V, V), p * B // len(dw)
         for n in range(top, (p + 1) * B // len(dw)):
             channels.last(x[n : n + 1], down, across, xp)
             for v in range(left, right):
                 dy0, filled = (n * O + v * width) * pixels, min(width, O - v * width)
-                channels.transpose(dy, dy0, pixels, filled, pixels, g, 0, width)
+                channels.transpose(dys, dy0, pixels, filled, pixels, g, 0, width)
                 for di in range(kh):
                     c0 = ((p * V + v) * kh + di) * depth * width
                     low = max(0, -(-(first - di) // sh))
