@@ -21,7 +21,7 @@ from refimpl.numerics.compare import eps_error
 from refimpl.numerics.kernels import csr, microkernel, vectors
 from refimpl.numerics.sparse import compress, feature_major
 from refimpl.numerics.threads import team, threads
-from refimpl.setting import GELU, CrossEntropy, Dense, ReLU
+from refimpl.setting import GELU, BatchNorm2d, CrossEntropy, Dense, MaxPool2d, ReLU
 from refimpl.setting.risk import risk_and_gradient
 
 DTYPES = (np.float32, np.float64)
@@ -82,6 +82,8 @@ def rows(quick: bool) -> Iterator[Row]:
         yield from training(dtype)
     yield from sparse_products(quick)
     yield from pointwise(quick)
+    for dtype in DTYPES:
+        yield from images(dtype)
     for dtype in DTYPES:
         for n in (28, 64) if quick else (28, 64, 128, 256):
             yield from (spectral(modes, n, dtype) for modes in (5, 9, 17, 29) if modes < n)
@@ -237,28 +239,49 @@ def pointwise(quick: bool) -> Iterator[Row]:
             moved=2 * z.nbytes,
         )
     for n in (26000, 10**6) if quick else (26000, 10**6, 10**7):
-        yield _activation(ReLU(), torch.relu, n, None if n == 10**6 else 3)
-        yield _activation(GELU(), F.gelu, n, 1)
+        yield _layer(ReLU(), torch.relu, f"n = {n:.1e}", (1, n), np.float32, None if n == 10**6 else 3, flops=2.0 * n)
+        yield _layer(GELU(), F.gelu, f"n = {n:.1e}", (1, n), np.float32, 1)
 
 
-def _activation(layer: Any, function: Any, n: int, goal: float | None) -> Row:
+def images(dtype: Any) -> Iterator[Row]:
+    """Batch normalisation and max pooling of images, forward and backward."""
+
+    def normalize(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        return F.batch_norm(x, None, None, weight, bias, training=True)
+
+    for shape in ((8, 64, 32, 32), (128, 16, 28, 28)):
+        what = " x ".join(map(str, shape))
+        yield _layer(BatchNorm2d(shape[1]), normalize, what, shape, dtype)
+        yield _layer(MaxPool2d(2), lambda x: F.max_pool2d(x, 2), what, shape, dtype)
+
+
+def _layer(
+    layer: Any, function: Any, what: str, shape: Any, dtype: Any, goal: float | None = None, flops: float = 0
+) -> Row:
     rng = np.random.default_rng(0)
-    x, dy = rng.standard_normal((2, 1, n)).astype(np.float32)
-    tx, tdy = torch.from_numpy(x).requires_grad_(), torch.from_numpy(dy)
+    x, params = rng.standard_normal(shape).astype(dtype), {k: p.astype(dtype) for k, p in layer.init(rng).items()}
+    inputs = [torch.from_numpy(a).requires_grad_() for a in (x, *params.values())]
+    dy = rng.standard_normal(tuple(function(*inputs).shape)).astype(dtype)
+    tdy = torch.from_numpy(dy)
 
-    def ours() -> np.ndarray:
-        _, cache = layer.forward({}, x)
-        return layer.backward({}, cache, dy)[0]
+    def ours() -> list[np.ndarray]:
+        _, cache = layer.forward(params, x)
+        dx, dparams = layer.backward(params, cache, dy)
+        return [dx, *dparams.values()]
 
-    def theirs() -> torch.Tensor:
-        return torch.autograd.grad(function(tx), tx, tdy)[0]
+    def theirs() -> tuple[torch.Tensor, ...]:
+        return torch.autograd.grad(function(*inputs), inputs, tdy)
+
+    def check() -> float:
+        summed = [None, *(dy.size / p.size for p in params.values())]  # terms of each sum
+        return max(eps_error(a, b.numpy(), n) for a, b, n in zip(ours(), theirs(), summed))
 
     return Row(
-        label(f"{type(layer).__name__} forward + backward, n = {n:.1e}", np.float32),
+        label(f"{type(layer).__name__} forward + backward, {what}", dtype),
         ours,
         theirs,
         goal,
-        compare=lambda: eps_error(ours(), theirs().numpy()),
-        moved=5 * x.nbytes,
-        flops=2 * x.size if isinstance(layer, ReLU) else 0,
+        compare=check,
+        moved=2 * x.nbytes + 3 * dy.nbytes,
+        flops=flops,
     )

@@ -21,6 +21,7 @@ from refimpl.resolution import SpectralConv, resize
 from refimpl.setting import (
     GELU,
     AveragePool2d,
+    BatchNorm2d,
     Chain,
     Conv2d,
     CrossEntropy,
@@ -96,6 +97,7 @@ FAMILIES = {
             rng.standard_normal((3001, 10)).astype(dtype), rng.integers(0, 10, 3001)
         )
     ],
+    "batch normalisation": lambda rng, dtype: through(BatchNorm2d(17), images(rng, dtype)),
     "mean": lambda rng, dtype: through(AveragePool2d(2), images(rng, dtype)),
     "spectral, FFT": lambda rng, dtype: through(SpectralConv(4, 3, (5, 5), route="fft"), images(rng, dtype, 4)),
     "spectral, matrices": lambda rng, dtype: through(SpectralConv(17, 3, (5, 5), route="matrix"), images(rng, dtype)),

@@ -6,9 +6,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from refimpl.numerics import memory, validate
+from refimpl.numerics.jit import compiled
+from refimpl.numerics.threads import team
 from refimpl.setting.layer import Array, Gradients, Layer, Need, Params, expect
 
 GRID = (0, 2, 3)  # batch and pixels: what the statistics of a channel are taken over
+Cache = tuple[Array, Array, Array, Params]  # x, the mean and scale to normalise by, the statistics of the batch
 
 
 @dataclass(frozen=True)
@@ -17,8 +20,7 @@ class BatchNorm2d(Layer):
 
     Ioffe and Szegedy 2015. In training mean and variance are those of the batch (variance with divisor
     n = batch * pixels). In evaluation they are the given ``mean`` and ``variance``, and the layer is affine;
-    `Network.evaluation` puts
-    them in.
+    `Network.evaluation` puts them in.
 
     Derivative, with g = gamma dy and s = sqrt(variance + eps): dgamma = sum dy xhat, dbeta = sum dy,
     and dx = (g - mean(g) - xhat mean(g xhat)) / s in training, where the means are the derivatives of the
@@ -57,49 +59,74 @@ class BatchNorm2d(Layer):
         """gamma = 1, beta = 0."""
         return {"weight": np.ones(self.channels), "bias": np.zeros(self.channels)}
 
-    def forward(self, params: Params, x: Array) -> tuple[Array, tuple[Array, Array, Params]]:
+    def forward(self, params: Params, x: Array) -> tuple[Array, Cache]:
         """gamma xhat + beta."""
         expect(self, x, None, self.channels, None, None)
-        mean, variance, batch = self._moments(x)
-        scale = 1 / np.sqrt(variance + x.dtype.type(self.eps))
-        xhat = _centred(x, mean)
-        xhat *= _spread(scale)
-        gamma, beta = _spread(params["weight"]), _spread(params["bias"])
-        y = np.multiply(xhat, gamma, out=_like(xhat, gamma, beta))
-        y += beta
-        return y, (xhat, scale, batch)
-
-    def backward(self, params: Params, cache: tuple[Array, Array, Params], dy: Array, need: Need = "both") -> Gradients:
-        """dgamma = sum dy xhat, dbeta = sum dy, dx as above."""
-        xhat, scale, _ = cache
-        dx = np.multiply(dy, xhat, out=_like(dy, xhat, params["weight"]))
-        dgamma, dbeta = dx.sum(axis=GRID), dy.sum(axis=GRID)
-        dparams = None if need == "input" else {"weight": dgamma, "bias": dbeta}
-        if need == "parameters":
-            return None, dparams
-        if self.mean is None:
-            n = dy.dtype.type(xhat.size // self.channels)
-            np.multiply(xhat, _spread(-dgamma / n), out=dx)
-            dx += dy
-            dx -= _spread(dbeta / n)
-            dy = dx
-        return np.multiply(dy, _spread(params["weight"] * scale), out=dx), dparams
-
-    def _moments(self, x: Array) -> tuple[Array, Array, Params]:
-        """Mean and variance to normalise by, and the statistics to report: the variance there has divisor n - 1."""
-        if self.mean is not None and self.variance is not None:
-            return self.mean.astype(x.dtype), self.variance.astype(x.dtype), {}
-        n = x.size // self.channels
-        if n < 2:
+        gamma, beta, n = params["weight"], params["bias"], x.size // self.channels
+        if self.mean is None and n < 2:
             validate.fail(f"x of {self!r} in training", "at least 2 values a channel", f"shape {x.shape}")
-        mean = x.mean(axis=GRID)
-        centred = _centred(x, mean)
-        variance = np.multiply(centred, centred, out=centred).mean(axis=GRID)
-        return mean, variance, {"mean": mean, "variance": variance * x.dtype.type(n) / x.dtype.type(n - 1)}
+        if compiled(x, gamma, beta):
+            x = np.ascontiguousarray(x)
+            y, mean, variance, scale = self._fused(x, gamma, beta)
+        else:
+            mean, variance = self._moments(x)
+            scale = 1 / np.sqrt(variance + x.dtype.type(self.eps))
+            y = _spread(gamma) * _normalized(x, mean, scale) + _spread(beta)
+        statistics = {}
+        if self.mean is None:
+            statistics = {"mean": mean.astype(x.dtype), "variance": (variance * n / (n - 1)).astype(x.dtype)}
+        return y, (x, mean, scale, statistics)
 
-    def statistics(self, cache: tuple[Array, Array, Params]) -> Params:
+    def backward(self, params: Params, cache: Cache, dy: Array, need: Need = "both") -> Gradients:
+        """dgamma = sum dy xhat, dbeta = sum dy, dx as above."""
+        x, mean, scale, _ = cache
+        gamma = params["weight"]
+        if compiled(x, dy, gamma):
+            dx, dgamma, dbeta = self._fused_backward(x, np.ascontiguousarray(dy), gamma, mean, scale, need)
+        else:
+            xhat, dx = _normalized(x, mean, scale), dy
+            dgamma, dbeta = (dy * xhat).sum(axis=GRID), dy.sum(axis=GRID)
+            if self.mean is None:
+                n = dy.dtype.type(x.size // self.channels)
+                dx = dy - _spread(dbeta / n) - xhat * _spread(dgamma / n)
+            dx = dx * _spread(gamma * scale)
+        dparams = None if need == "input" else {"weight": dgamma, "bias": dbeta}
+        return (None if need == "parameters" else dx), dparams
+
+    def _moments(self, x: Array) -> tuple[Array, Array]:
+        """Mean and variance to normalise by."""
+        if self.mean is not None and self.variance is not None:
+            return self.mean.astype(x.dtype), self.variance.astype(x.dtype)
+        mean = x.mean(axis=GRID)
+        centred = x - _spread(mean)
+        return mean, (centred * centred).mean(axis=GRID)
+
+    def _fused(self, x: Array, gamma: Array, beta: Array) -> tuple[Array, Array, Array, Array]:
+        """y, mean, variance and scale from one kernel."""
+        from refimpl.numerics.kernels import normalization as kernels
+
+        y, (mean, variance, scale) = memory.empty(x.shape, x.dtype), np.empty((3, self.channels))
+        if self.mean is not None:
+            mean[:], variance[:] = self.mean, self.variance
+        parts, moments = team(x.size // kernels.GRAIN), (self.eps, self.mean is None, mean, variance, scale)
+        kernels.forward(parts, _planes(x), gamma, beta, *moments, _planes(y))
+        return y, mean, variance, scale
+
+    def _fused_backward(
+        self, x: Array, dy: Array, gamma: Array, mean: Array, scale: Array, need: Need
+    ) -> tuple[Array, Array, Array]:
+        """dx, which is empty where it is not needed, dgamma and dbeta from one kernel."""
+        from refimpl.numerics.kernels import normalization as kernels
+
+        dx = memory.empty((len(x) * (need != "parameters"), *x.shape[1:]), x.dtype)
+        dgamma, dbeta = np.empty((2, self.channels), x.dtype)
+        parts, moments = team(x.size // kernels.GRAIN), (self.mean is None, mean, scale)
+        kernels.backward(parts, _planes(x), _planes(dy), gamma, *moments, dgamma, dbeta, _planes(dx))
+        return dx, dgamma, dbeta
+
+    def statistics(self, cache: Cache) -> Params:
         """mean and unbiased variance of the batch; nothing in evaluation."""
-        return cache[2]
+        return cache[3]
 
     def evaluation(self, statistics: Mapping[str, Array]) -> "BatchNorm2d":
         """This layer with fixed mean and variance."""
@@ -134,14 +161,14 @@ def _statistics(name: str, values: Mapping[str, Array]) -> Params:
     return {str(key): validate.real_array(f"{name}[{key!r}]", value) for key, value in items}
 
 
-def _centred(x: Array, mean: Array) -> Array:
-    """x - mean, in memory of its own."""
-    return np.subtract(x, _spread(mean), out=_like(x))
+def _normalized(x: Array, mean: Array, scale: Array) -> Array:
+    """xhat."""
+    return (x - _spread(mean)) * _spread(scale)
 
 
-def _like(x: Array, *others: Array) -> Array:
-    """Room for x times the others."""
-    return memory.empty(x.shape, np.result_type(x, *others))
+def _planes(x: Array) -> Array:
+    """(batch, channels, pixels)."""
+    return x.reshape(*x.shape[:2], x.shape[2] * x.shape[3])
 
 
 def _spread(per_channel: Array) -> Array:
