@@ -369,6 +369,13 @@ def test_batch_norm_whitens_then_follows_fixed_statistics() -> None:
         network.evaluation({})
 
 
+def test_batch_norm_of_a_constant_channel() -> None:
+    """A variance of 0 is one: xhat = (x - mean) / sqrt(eps)."""
+    layer = BatchNorm2d(1, eps=0.25, mean=np.array([1.0]), variance=np.zeros(1))
+    y, _ = layer.forward({"weight": np.ones(1), "bias": np.zeros(1)}, np.full((1, 1, 1, 2), 3.0))
+    np.testing.assert_array_equal(y.ravel(), [4, 4])
+
+
 def test_running_statistics_are_pure_and_geometric() -> None:
     batch = {"0.mean": np.array([2.0]), "0.variance": np.array([3.0])}
     running = None

@@ -173,7 +173,7 @@ def test_kernels_run_where_no_cache_can_be_written(tmp_path):
     assert not [path for path in (tmp_path / "cache").rglob("*") if ".tmp." in path.name]
 
 
-def test_a_kernel_is_compiled_anew_when_one_that_it_calls_has_changed(tmp_path):
+def test_a_kernel_is_compiled_anew_when_one_that_it_calls_or_the_rules_have_changed(tmp_path):
     shutil.copytree(Path(numerics.__file__).parent, tmp_path / "refimpl" / "numerics")
     (tmp_path / "refimpl" / "__init__.py").write_text("")
     kernels = tmp_path / "refimpl" / "numerics" / "kernels"
@@ -182,10 +182,14 @@ def test_a_kernel_is_compiled_anew_when_one_that_it_calls_has_changed(tmp_path):
     (kernels / "outer.py").write_text(head + caller)
     environment = ENVIRONMENT | {"PYTHONPATH": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
     found = []
-    for factor in ("2", "3", "3"):
+    rules = (tmp_path / "refimpl" / "numerics" / "jit.py").open("a")
+    for factor, rule in ("2", ""), ("3", ""), ("3", ""), ("3", "# another rule"):
         (kernels / "inner.py").write_text(head + f"\n@kernel\ndef inner(x):\n    return {factor} * x\n")
+        rules.write(rule)
+        rules.flush()
         program = "from refimpl.numerics.kernels.outer import outer as f"
         program += "; print(f(5), *f.dispatcher.stats.cache_hits.values())"
         done = run("-c", program, env=environment, cwd=tmp_path)
         found.append(done.stdout.split())
-    assert found == [["11"], ["16"], ["16", "1"]], found
+    rules.close()
+    assert found == [["11"], ["16"], ["16", "1"], ["16"]], found

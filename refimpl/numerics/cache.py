@@ -1,6 +1,7 @@
 """Numba's cache on disk, here never trusted and never needed: a damaged one is replaced, a full disk left alone.
 
-A kernel may call kernels of other files. Numba looks at the file of the kernel alone; here all of `kernels` counts.
+A kernel may call kernels of other files. Numba looks at the file of the kernel alone; here all of `kernels` counts, and
+`refimpl.numerics.jit`, which says how they are compiled.
 """
 
 import pickle
@@ -65,6 +66,6 @@ class Cache(FunctionCache):
 
 @cache
 def _sources() -> str:
-    """A digest of every file with kernels."""
-    files = sorted((Path(__file__).parent / "kernels").glob("*.py"))
+    """A digest of every file with kernels, and of the rules they are compiled by."""
+    files = [Path(__file__).with_name("jit.py"), *sorted((Path(__file__).parent / "kernels").glob("*.py"))]
     return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
