@@ -51,6 +51,8 @@ TESTS = {
     "kernels/tiled.py": ["kernels_microkernel", "setting_layers"],
     "kernels/channels.py": ["kernels_microkernel", "kernels_winograd", "setting_layers"],
     "kernels/winograd.py": ["kernels_winograd", "setting_layers"],
+    "kernels/scattered.py": ["kernels_scattered", "setting_layers"],
+    "kernels/normalization.py": ["kernels_normalization", "setting_layers"],
     "kernels/pooling.py": ["kernels_pooling", "setting_layers"],
     "kernels/halving.py": ["kernels_halving", "setting_layers"],
     "kernels/lanes.py": ["kernels_shrinkage", "sparsity"],
