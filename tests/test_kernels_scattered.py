@@ -142,11 +142,11 @@ def _rows(y, yr, x, xr, places, a, where, count):
 def test_the_plain_twins(share, dtype):
     """The list and the rows, at places that are no multiples of anything."""
     rng, lanes = np.random.default_rng(3), vectors.lanes_of(dtype)
-    a = np.where(rng.random(4 * lanes + 3) < share, rng.standard_normal(4 * lanes + 3), 0).astype(dtype)
+    a = np.where(rng.random(5 * lanes + 3) < share, rng.standard_normal(5 * lanes + 3), 0).astype(dtype)
     a[5] = np.nan if share else -0.0
     found, expected = np.empty((2, 4 * lanes + 8), np.uint32)
     count = _lists(a, 3, 4, found)
-    assert count == scattered._plain_listed(a, 3, 4, scattered.BITS, expected) == np.count_nonzero(a[3:])
+    assert count == scattered._plain_listed(a, 3, 4, scattered.BITS, expected) == np.count_nonzero(a[3 : 4 * lanes + 3])
     assert np.array_equal(found[:count], expected[:count])
     a, places = np.nan_to_num(a), rng.integers(0, 50, 4 * lanes)
     start, x = rng.integers(-9, 9, 12 * lanes).astype(dtype), rng.integers(-9, 9, 12 * lanes + 60).astype(dtype)

@@ -5,6 +5,8 @@ import pytest
 
 from refimpl.numerics import products
 from refimpl.numerics.compare import eps_error
+from refimpl.numerics.kernels import matrices, vectors
+from refimpl.numerics.kernels.team import units
 
 SHAPES = [(128, 80, 33), (33, 300, 31), (3, 513, 200), (200, 7, 200), (30, 1000, 10), (15, 520, 64), (9, 600, 300)]
 
@@ -82,3 +84,18 @@ def test_a_row_does_not_depend_on_the_others(dtype):
     y = products.product(a, b)
     a[20:] = 0
     assert np.array_equal(products.product(a, b)[:20], y[:20])
+
+
+@pytest.mark.parametrize("columns", [1, 3, 5, 10, 33, 64, 70])
+def test_parts_of_a_product_in_any_order(columns, dtype):
+    """Rows or columns, as threads take them: a part writes what it is asked for, and nothing of the others'."""
+    rng, lanes = np.random.default_rng(columns), vectors.lanes_of(dtype)
+    a, b = rng.integers(-8, 9, (45, 300)).astype(dtype), np.zeros((300, max(columns, lanes)), dtype)
+    b[:, :columns] = rng.integers(-8, 9, (300, columns))
+    body = getattr(matrices._product, "py_func", matrices._product) if columns == 33 else matrices._product
+    for by_rows, parts in ((True, -(-len(a) // matrices.ROWS)), (False, units(columns, 2 * lanes))):
+        for order in (range(parts), reversed(range(parts))):
+            c = np.full((len(a), columns), np.nan, dtype)
+            for k in order:
+                body(k, k + 1, by_rows, a, 300, 1, b, c)
+            assert np.array_equal(c, a @ b[:, :columns])
