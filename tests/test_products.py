@@ -5,6 +5,7 @@ import pytest
 
 from refimpl.numerics import products
 from refimpl.numerics.compare import eps_error
+from refimpl.numerics.jit import ENABLED
 from refimpl.numerics.kernels import matrices, vectors
 from refimpl.numerics.kernels.team import units
 
@@ -49,6 +50,17 @@ def test_a_matrix_times_many(shape, order, dtype, monkeypatch):
         monkeypatch.setattr(products, "LEAST", least)
         y = products.stacked(ordered(a, order), z)
         assert y.dtype == dtype and y.shape == (11, n, l) and np.array_equal(y, a @ z)
+
+
+@pytest.mark.skipif(not ENABLED, reason="plain Python has BLAS alone")
+def test_many_small_products_go_by_the_tile_from_its_least_size_on(dtype, monkeypatch):
+    l, routes = vectors.lanes_of(dtype), []
+    monkeypatch.setattr(matrices, "stacked", lambda *args: routes.append("tile"))
+    for m, wide in ((32, l), (31, l), (32, l - 1)):
+        z = np.zeros((products.LEAST // (32 * 32 * l), m, wide), dtype)
+        routes.append("asked")
+        products.stacked(np.zeros((32, m), dtype), z)
+    assert routes == ["asked", "tile", "asked", "asked"]
 
 
 def test_large_products_go_by_the_tile_and_round_like_sums(dtype, monkeypatch):
