@@ -38,9 +38,8 @@ class Kernel:
 
         from refimpl.numerics.cache import Cache
 
-        jit: Any = numba.njit
-        rules = {"error_model": "numpy", "fastmath": self.fastmath, "nogil": True}
-        made = jit(**rules, no_cfunc_wrapper=True)(self.py_func)  # Python and kernels call it, C does not
+        jit: Any = numba.njit  # whose types lack the last option: C calls no kernel
+        made = jit(error_model="numpy", nogil=True, fastmath=self.fastmath, no_cfunc_wrapper=True)(self.py_func)
         found = made.get_call_template  # one compilation for all numbers that other kernels write out in a call
         made.get_call_template = lambda args, kws: found(tuple(map(_kind, args)), kws)
         with suppress(RuntimeError):

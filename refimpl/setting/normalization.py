@@ -66,7 +66,6 @@ class BatchNorm2d(Layer):
         if self.mean is None and n < 2:
             validate.fail(f"x of {self!r} in training", "at least 2 values a channel", f"shape {x.shape}")
         if compiled(x, gamma, beta):
-            x = np.ascontiguousarray(x)
             y, mean, variance, scale = self._fused(x, gamma, beta)
         else:
             mean, variance = self._moments(x)
@@ -82,12 +81,12 @@ class BatchNorm2d(Layer):
         x, mean, scale, _ = cache
         gamma = params["weight"]
         if compiled(x, dy, gamma):
-            dx, dgamma, dbeta = self._fused_backward(x, np.ascontiguousarray(dy), gamma, mean, scale, need)
+            dx, dgamma, dbeta = self._fused_backward(x, dy, gamma, mean, scale, need)
         else:
             xhat, dx = _normalized(x, mean, scale), dy
             dgamma, dbeta = (dy * xhat).sum(axis=GRID), dy.sum(axis=GRID)
             if self.mean is None:
-                n = dy.dtype.type(x.size // self.channels)
+                n = x.size // self.channels
                 dx = dy - _spread(dbeta / n) - xhat * _spread(dgamma / n)
             dx = dx * _spread(gamma * scale)
         dparams = None if need == "input" else {"weight": dgamma, "bias": dbeta}
@@ -167,8 +166,8 @@ def _normalized(x: Array, mean: Array, scale: Array) -> Array:
 
 
 def _planes(x: Array) -> Array:
-    """(batch, channels, pixels)."""
-    return x.reshape(*x.shape[:2], x.shape[2] * x.shape[3])
+    """(batch, channels, pixels), in one piece of memory."""
+    return np.ascontiguousarray(x).reshape(*x.shape[:2], x.shape[2] * x.shape[3])
 
 
 def _spread(per_channel: Array) -> Array:

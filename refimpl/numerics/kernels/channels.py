@@ -103,7 +103,7 @@ def transpose(src, s0, ss, m, n, dst, d0, ds):
 def turn(team, src, ss, m, n, dst, d0, ds):
     """`transpose` from the start of src on, shared: parts are columns of dst."""
     lanes = WIDTH // src.itemsize
-    share(team, units(m, lanes), max(1, GRAIN // (lanes * max(1, n))), task(_turn, (src, ss, m, n, dst, d0, ds)))
+    share(team, units(m, lanes), units(GRAIN, lanes * max(1, n)), task(_turn, (src, ss, m, n, dst, d0, ds)))
 
 
 @kernel

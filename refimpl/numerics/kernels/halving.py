@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from refimpl.numerics.jit import ENABLED, kernel
-from refimpl.numerics.kernels.team import share, task
+from refimpl.numerics.kernels.team import share, task, units
 
 if ENABLED:
     from llvmlite import ir
@@ -167,4 +167,4 @@ def _backward(begin, end, dy, where, dx):
 @kernel
 def _grain(images):
     """How many images have `GRAIN` pixels."""
-    return max(1, GRAIN // max(1, images.shape[1] * images.shape[2]))
+    return units(GRAIN, max(1, images.shape[1] * images.shape[2]))

@@ -7,7 +7,7 @@ added by halves. The order depends on the shape alone, not on the threads, which
 import numpy as np
 
 from refimpl.numerics.jit import kernel
-from refimpl.numerics.kernels.team import share, task
+from refimpl.numerics.kernels.team import share, task, units
 
 RUN = 1024  # sums, which stay in the first cache
 GRAIN = 1 << 14  # entries that are worth another thread
@@ -28,14 +28,8 @@ def _forward(first, last, x, gamma, beta, eps, training, mean, variance, scale, 
     sums = np.empty(min(P, RUN))
     for c in range(first, last):
         if training:
-            sums[:] = 0
-            for b in range(B):
-                _add(x[b, c], sums)
-            mean[c] = _total(sums) / (B * P)
-            sums[:] = 0
-            for b in range(B):
-                _add_squares(x[b, c], mean[c], sums)
-            variance[c] = _total(sums) / (B * P)
+            mean[c] = _sum(x, c, sums) / (B * P)
+            variance[c] = _sum_of_squares(x, c, mean[c], sums) / (B * P)
         scale[c] = 1.0 / np.sqrt(variance[c] + eps)
         high, low, s = _digits(mean[c], scale[c], x)
         for b in range(B):
@@ -59,14 +53,7 @@ def _backward(first, last, x, dy, gamma, training, mean, scale, dgamma, dbeta, d
     sums = np.empty(min(P, RUN))
     for c in range(first, last):
         high, low, s = _digits(mean[c], scale[c], x)
-        sums[:] = 0
-        for b in range(B):
-            _add(dy[b, c], sums)
-        over = _total(sums)
-        sums[:] = 0
-        for b in range(B):
-            _add_products(dy[b, c], x[b, c], high, low, s, sums)
-        along = _total(sums)
+        over, along = _sum(dy, c, sums), _sum_of_products(dy, x, c, high, low, s, sums)
         dbeta[c], dgamma[c] = over, along
         n = max(1, B * P)
         shift, slope, factor = x.dtype.type(over / n), x.dtype.type(along / n), gamma[c] * s
@@ -83,7 +70,7 @@ def _backward(first, last, x, dy, gamma, training, mean, scale, dgamma, dbeta, d
 @kernel
 def _grain(x):
     """How many channels are worth another thread."""
-    return max(1, GRAIN // max(1, len(x) * x.shape[2]))
+    return units(GRAIN, max(1, len(x) * x.shape[2]))
 
 
 @kernel
@@ -100,31 +87,40 @@ def _hat(x, high, low, scale):
 
 
 @kernel
-def _add(row, sums):
-    """sums_l += row_l, and so on for every run."""
-    for k in range(0, row.size, RUN):
-        part = row[k : k + RUN]
-        for l in range(part.size):
-            sums[l] += part[l]
+def _sum(x, c, sums):
+    """The sum of channel c of x."""
+    sums[:] = 0
+    for b in range(len(x)):
+        for k in range(0, x.shape[2], RUN):
+            part = x[b, c, k : k + RUN]
+            for l in range(part.size):
+                sums[l] += part[l]
+    return _total(sums)
 
 
 @kernel
-def _add_squares(row, mean, sums):
-    """sums_l += (row_l - mean)^2."""
-    for k in range(0, row.size, RUN):
-        part = row[k : k + RUN]
-        for l in range(part.size):
-            d = part[l] - mean
-            sums[l] += d * d
+def _sum_of_squares(x, c, mean, sums):
+    """The sum of (x - mean)^2 over channel c."""
+    sums[:] = 0
+    for b in range(len(x)):
+        for k in range(0, x.shape[2], RUN):
+            part = x[b, c, k : k + RUN]
+            for l in range(part.size):
+                d = part[l] - mean
+                sums[l] += d * d
+    return _total(sums)
 
 
 @kernel
-def _add_products(dy, row, high, low, scale, sums):
-    """sums_l += dy_l xhat_l."""
-    for k in range(0, row.size, RUN):
-        slopes, part = dy[k : k + RUN], row[k : k + RUN]
-        for l in range(part.size):
-            sums[l] += np.float64(slopes[l]) * _hat(part[l], high, low, scale)
+def _sum_of_products(dy, x, c, high, low, scale, sums):
+    """The sum of dy xhat over channel c."""
+    sums[:] = 0
+    for b in range(len(x)):
+        for k in range(0, x.shape[2], RUN):
+            slopes, part = dy[b, c, k : k + RUN], x[b, c, k : k + RUN]
+            for l in range(part.size):
+                sums[l] += np.float64(slopes[l]) * _hat(part[l], high, low, scale)
+    return _total(sums)
 
 
 @kernel

@@ -11,7 +11,7 @@ from refimpl.numerics.jit import ENABLED, kernel
 from refimpl.numerics.kernels import channels
 from refimpl.numerics.kernels.channels import part_of_square
 from refimpl.numerics.kernels.microkernel import panel
-from refimpl.numerics.kernels.team import share, task
+from refimpl.numerics.kernels.team import share, task, units
 from refimpl.numerics.kernels.vectors import WIDTH, buffer, lanes_of
 
 CACHED = 24 * 1024  # bytes of the kernel that should stay in the first cache
@@ -167,4 +167,4 @@ def _copy(src, dst):
 @kernel
 def _channels(tiles):
     """How many channels of a panel are worth another thread."""
-    return max(1, channels.GRAIN // (tiles.shape[1] * tiles.shape[2] * tiles.shape[4]))
+    return units(channels.GRAIN, tiles.shape[1] * tiles.shape[2] * tiles.shape[4])
